@@ -1,0 +1,174 @@
+//! The typed names of what is durable: topics and stores, as constants.
+//!
+//! ```
+//! use millrace_streams::{Store, Topic};
+//!
+//! const ORDERS: Topic<u64, String> = Topic::new("orders").partitions(8);
+//! const ORDER_COUNT: Store<u64, u64> = Store::new("order-count");
+//! assert_eq!((ORDERS.name(), ORDER_COUNT.name()), ("orders", "order-count"));
+//! ```
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::log::{Cleanup, TopicSpec};
+
+/// The number of partitions of a topic that does not say.
+pub const DEFAULT_PARTITIONS: i32 = 4;
+
+/// A topic whose records have keys `K` and values `V`.
+///
+/// Values are never null unless `V` is an `Option`.
+pub struct Topic<K, V> {
+    name: &'static str,
+    partitions: i32,
+    cleanup: Cleanup,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Topic<K, V> {
+    /// The topic `name`, with [`DEFAULT_PARTITIONS`] partitions whose records are kept for ever.
+    ///
+    /// # Panics
+    /// At compile time for a constant: when the name is not of `[a-z0-9-]`, or empty.
+    pub const fn new(name: &'static str) -> Self {
+        assert_durable_name(name);
+        let cleanup = Cleanup::Delete { retention: None };
+        Self {
+            name,
+            partitions: DEFAULT_PARTITIONS,
+            cleanup,
+            types: PhantomData,
+        }
+    }
+
+    /// The same topic with `partitions` partitions.
+    ///
+    /// # Panics
+    /// At compile time for a constant: when there are none.
+    #[must_use]
+    pub const fn partitions(mut self, partitions: i32) -> Self {
+        assert!(partitions > 0, "a topic has at least one partition");
+        self.partitions = partitions;
+        self
+    }
+
+    /// The same topic, whose records are deleted when they are older than `retention`.
+    #[must_use]
+    pub const fn retention(mut self, retention: Duration) -> Self {
+        self.cleanup = Cleanup::Delete {
+            retention: Some(retention),
+        };
+        self
+    }
+
+    /// The same topic, which keeps the last record of each key.
+    #[must_use]
+    pub const fn compacted(mut self) -> Self {
+        self.cleanup = Cleanup::Compact;
+        self
+    }
+
+    /// The name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the log needs to create it.
+    pub fn spec(&self) -> TopicSpec {
+        TopicSpec {
+            name: self.name.into(),
+            partitions: self.partitions,
+            cleanup: self.cleanup,
+        }
+    }
+}
+
+impl<K, V> Clone for Topic<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Topic<K, V> {}
+
+impl<K, V> fmt::Debug for Topic<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic({})", self.name)
+    }
+}
+
+/// A key-value store with keys `K` and values `V`, backed by a changelog.
+pub struct Store<K, V> {
+    name: &'static str,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Store<K, V> {
+    /// The store `name`.
+    ///
+    /// # Panics
+    /// At compile time for a constant: when the name is not of `[a-z0-9-]`, or empty.
+    pub const fn new(name: &'static str) -> Self {
+        assert_durable_name(name);
+        Self {
+            name,
+            types: PhantomData,
+        }
+    }
+
+    /// The name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<K, V> Clone for Store<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Store<K, V> {}
+
+impl<K, V> fmt::Debug for Store<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.name)
+    }
+}
+
+/// The changelog topic of a store, named as Kafka Streams names it.
+pub fn changelog_topic(application: &str, store: &str) -> String {
+    format!("{application}-{store}-changelog")
+}
+
+/// A repartition topic, named as Kafka Streams names it.
+pub fn repartition_topic(application: &str, name: &str) -> String {
+    format!("{application}-{name}-repartition")
+}
+
+/// The topic that takes an application's bad records.
+pub fn dead_letter_topic(application: &str) -> String {
+    format!("{application}-dead-letter")
+}
+
+/// True if `name` may name something durable: `[a-z0-9-]`, not empty, at most 200 characters.
+pub const fn is_durable_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if !matches!(bytes[index], b'a'..=b'z' | b'0'..=b'9' | b'-') {
+            return false;
+        }
+        index += 1;
+    }
+    !bytes.is_empty() && bytes.len() <= 200
+}
+
+const fn assert_durable_name(name: &str) {
+    assert!(
+        is_durable_name(name),
+        "a durable name is of a-z, 0-9 and -, at most 200 characters"
+    );
+}
