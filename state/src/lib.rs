@@ -42,6 +42,9 @@ impl StoreId {
     }
 }
 impl StateDir {
+    pub fn process_id(&self) -> &str {
+        "process"
+    }
     pub fn in_memory() -> Self {
         Self::default()
     }

@@ -30,6 +30,10 @@ pub use error::{Error, ProcessError, ProcessResult, TopologyError};
 pub use operators::{Branch, StoreConnection};
 pub use processor::{InitContext, Processor, ProcessorContext, Punctuation};
 pub use record::{Change, Record};
+pub use runtime::{
+    Application, ApplicationState, Clock, ManualClock, Progress, QueryableStore, StreamThread,
+    Streams, StreamsBuilder, StreamsConfig, SystemClock,
+};
 pub use store::{KeyValueStore, StoreAccess, Timestamped};
 pub use task::{ErrorHandling, OnError, PunctuationId, PunctuationKind};
 pub use time::Timestamp;

@@ -23,8 +23,6 @@ struct Follower {
     position: Offset,
     /// The changelog's end when the restore began; `None` until it is known.
     target: Option<Offset>,
-    /// Bytes of the last batch, to build stored values in.
-    restored: u64,
 }
 
 impl Restoring {
@@ -35,7 +33,6 @@ impl Restoring {
                 store,
                 position,
                 target: None,
-                restored: 0,
             }
         };
         Self {
@@ -94,6 +91,25 @@ impl Restoring {
             .all(|follower| follower.target.is_some())
     }
 
+    /// The task's role has changed: as a task to run, it first catches up with the end as it is now.
+    pub(crate) fn promote(&mut self, active: bool) {
+        if active && !self.active {
+            for follower in &mut self.followers {
+                follower.target = None;
+            }
+        }
+        self.active = active;
+    }
+
+    /// The records to read next of `partition` are gone: its store begins again.
+    pub(crate) fn restart(&mut self, partition: &TopicPartition) {
+        for follower in &mut self.followers {
+            if follower.store.changelog() == partition {
+                follower.target = None;
+            }
+        }
+    }
+
     /// Applies a batch; answers false if it belongs to another task.
     pub(crate) fn apply(&mut self, batch: &RecordBatch) -> Result<bool, Error> {
         let mine = |follower: &&mut Follower| *follower.store.changelog() == batch.partition;
@@ -104,14 +120,9 @@ impl Restoring {
             return Ok(true);
         }
         follower.position = batch.position;
-        follower.restored += batch.len() as u64;
         metrics::counter!("restore_records_total").increment(batch.len() as u64);
         restore_batch(follower.store.store_mut(), batch)?;
         Ok(true)
-    }
-
-    pub(crate) fn stores(&self) -> impl Iterator<Item = &TaskStore> {
-        self.followers.iter().map(|follower| &follower.store)
     }
 
     pub(crate) fn into_stores(self) -> Vec<TaskStore> {

@@ -166,6 +166,13 @@ impl Topology {
             .collect()
     }
 
+    /// The topics that a sub-topology reads, repartition topics by their full names.
+    pub(crate) fn source_topics_of(&self, part: &Subtopology, application: &str) -> Vec<Arc<str>> {
+        let repartitions = part.repartition_sources.iter();
+        let full = repartitions.map(|name| repartition_topic(application, name).into());
+        part.sources.iter().cloned().chain(full).collect()
+    }
+
     /// The topics that its sinks write, repartition topics by their full names.
     pub(crate) fn written_topics(&self, application: &str) -> Vec<Arc<str>> {
         let nodes = self.graph().nodes().iter();
