@@ -36,7 +36,7 @@ use crate::headers::{HeaderList, Headers};
 use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TaskId, TopicPartition, TopicSlot};
 use crate::runtime::restore_batch;
 use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
-use crate::store::KeyValueStore;
+use crate::store::{CHANGELOGGED, KeyValueStore};
 use crate::task::{DeadLetters, ErrorHandling, Inputs, Task, TaskContext, TaskStore};
 use crate::time::Timestamp;
 use crate::topology::{Instance, Locator, Places, Topology};
@@ -398,7 +398,7 @@ impl TaskParts<'_> {
         for (name, changelog) in self.topology.stores_of(part, application) {
             let store = self
                 .state
-                .open_store(&StoreId::new(application, id.to_string(), &name))?;
+                .open_store(&StoreId::new(&**application, id.to_string(), &*name), CHANGELOGGED)?;
             stores.push(TaskStore::new(
                 name,
                 store,
@@ -452,10 +452,10 @@ fn open_globals(
     state: &StateDir,
 ) -> Result<Vec<GlobalTopic>, Error> {
     let open = |global: &crate::topology::GlobalDefinition| {
-        let id = StoreId::new(&places.application, "global_0", &global.store);
+        let id = StoreId::new(&*places.application, "global_0", &*global.store);
         Ok(GlobalTopic {
             topic: global.topic.clone(),
-            store: state.open_store(&id)?,
+            store: state.open_store(&id, CHANGELOGGED)?,
         })
     };
     topology.graph().globals().iter().map(open).collect()

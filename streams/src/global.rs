@@ -78,14 +78,9 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
         let Some(partition) = globals.partition_with(self.table, &self.key) else {
             return Ok(None);
         };
-        let values = &mut self.values;
-        partition
-            .get_with(&self.key, |stored| {
-                let value = stored.and_then(split_timestamp).map(|(_, value)| value);
-                value
-                    .map(|value| values.deserialize(Some(value), Headers::EMPTY))
-                    .transpose()
-            })?
-            .map_err(ProcessError::from)
+        let stored = partition.get(&self.key)?;
+        let value = stored.as_deref().and_then(split_timestamp).map(|(_, value)| value);
+        let decode = |value| self.values.deserialize(Some(value), Headers::EMPTY);
+        Ok(value.map(decode).transpose()?)
     }
 }

@@ -15,6 +15,7 @@ mod processor;
 mod record;
 mod runtime;
 pub mod serde;
+mod simulation;
 mod store;
 mod task;
 mod time;
@@ -34,6 +35,7 @@ pub use runtime::{
     Application, ApplicationState, Clock, ManualClock, Progress, QueryableStore, StreamThread,
     Streams, StreamsBuilder, StreamsConfig, SystemClock,
 };
+pub use simulation::Simulation;
 pub use store::{KeyValueStore, StoreAccess, Timestamped};
 pub use task::{ErrorHandling, OnError, PunctuationId, PunctuationKind};
 pub use time::Timestamp;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use millrace_state::StoreOptions;
+
 use crate::catalog::Store;
 use crate::error::{ProcessError, ProcessResult};
 use crate::headers::{HeaderList, Headers};
@@ -12,6 +14,9 @@ use crate::serde::{Data, Presence, Role, Serde, SerdeError};
 use crate::task::TaskContext;
 use crate::time::Timestamp;
 use crate::topology::Locator;
+
+/// How the engine opens its stores.
+pub(crate) const CHANGELOGGED: StoreOptions = StoreOptions { ordered: false, changelog: true };
 
 /// The bytes in front of each stored value.
 pub(crate) const TIMESTAMP_BYTES: usize = 8;

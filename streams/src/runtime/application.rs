@@ -23,6 +23,7 @@ use crate::runtime::global::GlobalThread;
 use crate::runtime::query::{QueryableStore, StoreRegistry};
 use crate::runtime::thread::{Moment, Progress, StreamThread};
 use crate::serde::Data;
+use crate::store::CHANGELOGGED;
 use crate::task::{DeadLetters, Inputs, Task, TaskContext, TaskStore, decode_stream_time};
 use crate::time::Timestamp;
 use crate::topology::{Instance, Places, Subtopology, Topology};
@@ -90,8 +91,8 @@ impl Shared {
         self.places()?;
         let mut stores = Vec::new();
         for (name, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
-            let store = StoreId::new(&self.application, id.to_string(), &name);
-            let store = self.state.open_store(&store)?;
+            let store = StoreId::new(&*self.application, id.to_string(), &*name);
+            let store = self.state.open_store(&store, CHANGELOGGED)?;
             let changelog = TopicPartition::new(changelog, id.partition);
             stores.push(TaskStore::new(name, store, changelog, outputs));
         }

@@ -9,6 +9,7 @@ use crate::global::GlobalTables;
 use crate::log::{Isolation, Log, Offset, Reader, RecordBatch, TopicPartition};
 use crate::runtime::query::StoreRegistry;
 use crate::runtime::restore::restore_batch;
+use crate::store::CHANGELOGGED;
 use crate::topology::Topology;
 
 /// Follows the topics of an application's global tables.
@@ -47,8 +48,8 @@ impl GlobalThread {
             };
             let mut readers = Vec::new();
             for number in 0..found.ok_or_else(missing)?.partitions {
-                let id = StoreId::new(application, format!("global_{number}"), &global.store);
-                let store = state.open_store(&id)?;
+                let id = StoreId::new(application, format!("global_{number}"), &*global.store);
+                let store = state.open_store(&id, CHANGELOGGED)?;
                 registry.add(&global.store, number, store.reader());
                 readers.push(store.reader());
                 let topic = TopicPartition::new(global.topic.clone(), number);

@@ -8,11 +8,12 @@ use millrace_state::StoreReader;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Store;
-use crate::error::Error;
+use crate::error::{Error, ProcessError};
 use crate::headers::{HeaderList, Headers};
 use crate::partitioner::partition_of;
 use crate::serde::{Data, Resources, Role, Serde, SerdeContext, SerdeError};
 use crate::store::{Timestamped, split_timestamp};
+use crate::task::pairs;
 
 /// The stores that this instance holds now, by name and partition.
 #[derive(Default)]
@@ -97,8 +98,9 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
         let Some(reader) = self.registry.partition(self.name, partition) else {
             return Ok(None);
         };
-        let decoded = reader.get_with(&bytes, |stored| decode(values, stored))?;
-        Ok(decoded.map_err(query_error)?.map(|stored| stored.value))
+        let stored = reader.get(&bytes)?;
+        let decoded = decode(values, stored.as_deref()).map_err(query_error)?;
+        Ok(decoded.map(|stored| stored.value))
     }
 
     /// All keys and values of the partitions that this instance holds, in byte order within each.
@@ -108,7 +110,7 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
     pub fn all(&self) -> Result<Vec<(K, V)>, Error> {
         let mut found = Vec::new();
         for reader in self.registry.all(self.name) {
-            let pairs = reader.range(&[], None)?;
+            let pairs = pairs(reader.all()).map_err(store_error)?;
             let mut serdes = self.serdes.lock();
             let (keys, values) = &mut *serdes;
             for (key, stored) in pairs {
@@ -141,6 +143,13 @@ fn decode<V, S: Serde<V>>(
         value: values.deserialize(Some(bytes), Headers::EMPTY)?,
         timestamp,
     }))
+}
+
+fn store_error(error: ProcessError) -> Error {
+    match error {
+        ProcessError::State(error) => Error::State(error),
+        other => Error::Config(other.to_string()),
+    }
 }
 
 fn query_error(error: SerdeError) -> Error {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::log::{Bounds, Offset, RecordBatch, TaskId, TopicPartition};
 use crate::store::TIMESTAMP_BYTES;
 use crate::task::TaskStore;
+use crate::time::Timestamp;
 
 /// A task whose stores follow their changelogs: until they are restored, or, as a standby, for as
 /// long as it lasts.
@@ -111,7 +112,7 @@ impl Restoring {
     }
 
     /// Applies a batch; answers false if it belongs to another task.
-    pub(crate) fn apply(&mut self, batch: &RecordBatch) -> Result<bool, Error> {
+    pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Timestamp) -> Result<bool, Error> {
         let mine = |follower: &&mut Follower| *follower.store.changelog() == batch.partition;
         let Some(follower) = self.followers.iter_mut().find(mine) else {
             return Ok(false);
@@ -122,6 +123,7 @@ impl Restoring {
         follower.position = batch.position;
         metrics::counter!("restore_records_total").increment(batch.len() as u64);
         restore_batch(follower.store.store_mut(), batch)?;
+        follower.store.store_mut().maybe_flush(now.as_millis())?;
         Ok(true)
     }
 

@@ -60,6 +60,8 @@ pub struct StreamThread {
     reader: Box<dyn Reader>,
     globals: GlobalTables,
     running: BTreeMap<TaskId, Task>,
+    /// The assignment that is not followed to its end yet: an error on the way leaves it here.
+    target: Option<Assignment>,
     /// Tasks that are being restored, and standbys.
     restoring: BTreeMap<TaskId, Restoring>,
     outputs: OutputBatch,
@@ -94,6 +96,7 @@ impl StreamThread {
             reader,
             globals,
             running: BTreeMap::new(),
+            target: None,
             restoring: BTreeMap::new(),
             outputs: OutputBatch::new(),
             sent_bytes: 0,
@@ -120,6 +123,11 @@ impl StreamThread {
     /// True if every assigned task runs.
     pub fn is_restored(&self) -> bool {
         self.restoring.values().all(|task| !task.active)
+    }
+
+    /// True if every assigned task runs and nothing waits to be committed.
+    pub fn is_settled(&self) -> bool {
+        self.is_restored() && !self.needs_recovery && !self.running.values().any(Task::is_dirty)
     }
 
     /// Commits, closes all tasks and leaves the group.
@@ -211,6 +219,7 @@ impl StreamThread {
         self.outputs.clear();
         self.sent_bytes = 0;
         self.needs_recovery = false;
+        self.target = None;
         self.policy.clean(self.shared.moment().elapsed);
         for task in self.running.values_mut() {
             for store in task.stores_mut() {
@@ -223,16 +232,17 @@ impl StreamThread {
     // --- assignment
 
     fn follow_assignment(&mut self) -> Result<bool, Error> {
-        let Some(assignment) = self.member.poll_assignment()? else {
-            return Ok(false);
-        };
-        tracing::info!(
-            application = %self.shared.application,
-            epoch = assignment.epoch,
-            active = assignment.active.len(),
-            standby = assignment.standby.len(),
-            "assignment"
-        );
+        if let Some(assignment) = self.member.poll_assignment()? {
+            tracing::info!(
+                application = %self.shared.application,
+                epoch = assignment.epoch,
+                active = assignment.active.len(),
+                standby = assignment.standby.len(),
+                "assignment"
+            );
+            self.target = Some(assignment);
+        }
+        let Some(assignment) = self.target.clone() else { return Ok(false) };
         let stays = |id: TaskId| assignment.active.contains(&id);
         if self.running.keys().any(|id| !stays(*id)) {
             self.commit(self.shared.moment())?;
@@ -244,6 +254,7 @@ impl StreamThread {
         self.assign_inputs()?;
         self.assign_changelogs()?;
         self.member.confirm(&self.held())?;
+        self.target = None;
         Ok(true)
     }
 
@@ -416,9 +427,10 @@ impl StreamThread {
             Err(error) => return Err(error.into()),
         }
         let busy = !batches.is_empty();
+        let now = self.shared.moment().wall_clock;
         for batch in batches.drain(..) {
             for task in self.restoring.values_mut() {
-                if task.apply(&batch)? {
+                if task.apply(&batch, now)? {
                     break;
                 }
             }
@@ -626,6 +638,7 @@ impl StreamThread {
         };
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
+            task.flush_stores(now.wall_clock)?;
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);
@@ -639,6 +652,8 @@ impl fmt::Debug for StreamThread {
         f.debug_struct("StreamThread")
             .field("application", &self.shared.application)
             .field("running", &self.running.keys())
+            .field("restoring", &self.restoring.keys())
+            .field("needs_recovery", &self.needs_recovery)
             .finish_non_exhaustive()
     }
 }

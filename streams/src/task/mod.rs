@@ -12,9 +12,9 @@ mod punctuation;
 mod stores;
 
 pub(crate) use active::{Task, decode_stream_time};
-pub use context::TaskContext;
+pub(crate) use context::TaskContext;
 pub(crate) use dead_letter::DeadLetters;
 pub use dead_letter::{ErrorHandling, OnError};
 pub(crate) use inputs::Inputs;
 pub use punctuation::{PunctuationId, PunctuationKind};
-pub(crate) use stores::{ChangeList, TaskStore};
+pub(crate) use stores::{ChangeList, TaskStore, pairs};

@@ -1,8 +1,9 @@
 //! A task's stores, as bytes: a store of the state directory and its changelog.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use millrace_state::Store;
+use millrace_state::{Entry, Range, Store};
 
 use crate::error::{ProcessError, ProcessResult};
 use crate::headers::Headers;
@@ -13,6 +14,15 @@ use crate::time::Timestamp;
 
 /// Keys and values as bytes.
 pub(crate) type Pairs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+/// Copies a range's pairs out.
+pub(crate) fn pairs(range: Range<'_>) -> Result<Pairs, ProcessError> {
+    let pair = |entry: Result<Entry, millrace_state::Error>| {
+        let entry = entry?;
+        Ok((entry.key().into(), entry.value().into()))
+    };
+    range.map(pair).collect()
+}
 
 /// One store of a task.
 pub(crate) struct TaskStore {
@@ -70,7 +80,8 @@ impl TaskStore {
 
     /// Pairs with keys in `from..to`, in byte order; `None` means no upper end.
     pub(crate) fn range(&self, from: &[u8], to: Option<&[u8]>) -> Result<Pairs, ProcessError> {
-        Ok(self.store.range(from, to)?)
+        let to = to.map_or(Bound::Unbounded, Bound::Excluded);
+        pairs(self.store.range::<[u8]>((Bound::Included(from), to)))
     }
 
     pub(crate) fn put(&mut self, key: &[u8], stored: &[u8]) -> ProcessResult {
@@ -88,20 +99,21 @@ impl TaskStore {
         outputs: &mut OutputBatch,
         now: Timestamp,
     ) -> Result<(), ProcessError> {
-        self.store.for_each_change(|key, old, new| {
-            if old.is_none() && new.is_none() {
-                return;
+        for change in self.store.changes() {
+            let change = change?;
+            if change.old.is_none() && change.new.is_none() {
+                continue;
             }
-            let stored = new.and_then(split_timestamp);
+            let stored = change.new.and_then(split_timestamp);
             outputs.push(OutputRecord {
                 topic: self.slot,
                 partition: self.changelog.partition,
                 timestamp: stored.map_or(now, |(timestamp, _)| timestamp),
                 headers: Headers::EMPTY,
-                key: Some(key),
+                key: Some(change.key),
                 value: stored.map(|(_, value)| value),
             });
-        })?;
+        }
         Ok(())
     }
 
@@ -118,6 +130,12 @@ impl TaskStore {
             .find(mine)
             .map(|(_, _, offset)| offset + 1);
         Ok(self.store.commit(next)?)
+    }
+
+    /// Hands what is committed to the disk in the background, when it is time.
+    pub(crate) fn maybe_flush(&mut self, now: Timestamp) -> Result<(), ProcessError> {
+        self.store.maybe_flush(now.as_millis())?;
+        Ok(())
     }
 
     pub(crate) fn discard(&mut self) {
@@ -158,22 +176,18 @@ impl ChangeList {
     pub(crate) fn take_from(&mut self, cx: &TaskContext, slot: usize) -> ProcessResult {
         self.data.clear();
         self.spans.clear();
-        cx.store(slot)?.store.for_each_change(|key, old, new| {
-            if old.is_none() && new.is_none() {
-                return;
+        for change in cx.store(slot)?.store.changes() {
+            let change = change?;
+            if change.old.is_none() && change.new.is_none() {
+                continue;
             }
             let start = self.data.len();
-            self.data.extend_from_slice(key);
-            self.data.extend_from_slice(old.unwrap_or_default());
-            self.data.extend_from_slice(new.unwrap_or_default());
-            let (old, new) = (old.map(<[u8]>::len), new.map(<[u8]>::len));
-            self.spans.push(Span {
-                start,
-                key: key.len(),
-                old,
-                new,
-            });
-        })?;
+            self.data.extend_from_slice(change.key);
+            self.data.extend_from_slice(change.old.as_deref().unwrap_or_default());
+            self.data.extend_from_slice(change.new.unwrap_or_default());
+            let (old, new) = (change.old.as_deref().map(<[u8]>::len), change.new.map(<[u8]>::len));
+            self.spans.push(Span { start, key: change.key.len(), old, new });
+        }
         Ok(())
     }
 
