@@ -1,0 +1,213 @@
+//! Tables in fjall, an LSM tree: one database per directory, one keyspace per table.
+//!
+//! A keyspace holds the footer under the key `00` and each record under `01` and its key. Footer
+//! and records travel in one batch, so no crash parts them.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+
+use super::{Backend, Footer, Scan, Table};
+use crate::error::Error;
+use crate::range::KeyRange;
+use crate::record::Record;
+
+/// The footer's key.
+const FOOTER: &[u8] = &[0];
+
+/// The first byte of a record's key.
+const RECORD: u8 = 1;
+
+/// The first key after all records.
+const END: &[u8] = &[RECORD + 1];
+
+/// A start after a crash replays the journal, so the journal is as small as fjall allows.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// The memory in front of a keyspace is short-lived: the store itself serves its reads.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+
+/// All stores share the threads that compact; flushes come from one thread.
+const COMPACTION_THREADS: usize = 2;
+
+pub(crate) struct FjallBackend {
+    database: Database,
+    path: Arc<str>,
+}
+
+impl FjallBackend {
+    /// Opens or creates the database in `path`, with a cache of `cache_bytes` for its blocks.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        let name: Arc<str> = path.display().to_string().into();
+        let open = || {
+            let builder = Database::builder(path).cache_size(cache_bytes);
+            let builder = builder.max_journaling_size(JOURNAL_BYTES);
+            builder.worker_threads(COMPACTION_THREADS).open()
+        };
+        // Damage that fjall did not foresee shows as a panic; it is damage all the same.
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(database)) => Ok(Self {
+                database,
+                path: name,
+            }),
+            Ok(Err(error)) => Err(translate(&name, error)),
+            Err(_) => Err(corrupted(
+                &name,
+                "the storage library panicked on it".to_owned(),
+            )),
+        }
+    }
+
+    fn create_options() -> KeyspaceCreateOptions {
+        KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
+    }
+}
+
+impl Backend for FjallBackend {
+    fn open(&self, name: &str) -> Result<Arc<dyn Table>, Error> {
+        let keyspace = self.database.keyspace(name, Self::create_options);
+        Ok(Arc::new(FjallTable {
+            keyspace: keyspace.map_err(|error| translate(&self.path, error))?,
+            database: self.database.clone(),
+            name: format!("{}/{name}", self.path).into(),
+        }))
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        if !self.database.keyspace_exists(name) {
+            return Ok(());
+        }
+        let keyspace = self.database.keyspace(name, Self::create_options);
+        keyspace
+            .and_then(|keyspace| self.database.delete_keyspace(keyspace))
+            .map_err(|error| translate(&self.path, error))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.database.list_keyspace_names();
+        let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+struct FjallTable {
+    keyspace: Keyspace,
+    database: Database,
+    name: Arc<str>,
+}
+
+impl Table for FjallTable {
+    fn footer(&self) -> Result<Option<Footer>, Error> {
+        let bytes = self
+            .keyspace
+            .get(FOOTER)
+            .map_err(|error| translate(&self.name, error))?;
+        match bytes {
+            None => Ok(None),
+            Some(bytes) => Footer::decode(&bytes)
+                .map(Some)
+                .ok_or_else(|| corrupted(&self.name, "its footer is unreadable".to_owned())),
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
+        let value = self.keyspace.get(prefixed(key));
+        let value = value.map_err(|error| translate(&self.name, error))?;
+        Ok(value.map(|value| Record::new(key, Some(&value), &mut Vec::new())))
+    }
+
+    fn scan(&self, range: &KeyRange, reverse: bool) -> Scan {
+        // A range of the keyspace itself would show later writes; a snapshot's does not.
+        let snapshot = self.database.snapshot();
+        let records = snapshot.range::<Vec<u8>, _>(&self.keyspace, bounds(range));
+        let name = Arc::clone(&self.name);
+        let mut scratch = Vec::new();
+        let read = move |guard| read(&name, guard, &mut scratch);
+        if reverse {
+            Box::new(records.rev().map(read))
+        } else {
+            Box::new(records.map(read))
+        }
+    }
+
+    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        for record in records {
+            match record.value() {
+                Some(value) => batch.insert(&self.keyspace, prefixed(record.key()), value),
+                None => batch.remove(&self.keyspace, prefixed(record.key())),
+            }
+        }
+        batch.insert(&self.keyspace, FOOTER, footer.encode().as_slice());
+        batch.commit().map_err(|error| translate(&self.name, error))
+    }
+}
+
+fn prefixed(key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(key.len() + 1);
+    bytes.push(RECORD);
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+fn bounds(range: &KeyRange) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let (lower, upper) = range.bounds();
+    let lower = match lower {
+        Bound::Unbounded => Bound::Included(vec![RECORD]),
+        bound => bound.map(prefixed),
+    };
+    let upper = match upper {
+        Bound::Unbounded => Bound::Excluded(END.to_vec()),
+        bound => bound.map(prefixed),
+    };
+    (lower, upper)
+}
+
+fn read(name: &str, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error> {
+    let (key, value) = guard.into_inner().map_err(|error| translate(name, error))?;
+    match key.split_first() {
+        Some((&RECORD, key)) => Ok(Record::new(key, Some(&value), scratch)),
+        _ => Err(corrupted(name, "a key has no known prefix".to_owned())),
+    }
+}
+
+/// Sorts the library's errors into what the caller can do about them.
+fn translate(what: &str, error: ::fjall::Error) -> Error {
+    use ::fjall::{Error as Fjall, LsmError};
+    match error {
+        Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) => Error::Io {
+            action: format!("using the state in '{what}'"),
+            source,
+        },
+        Fjall::Locked => Error::Locked {
+            path: what.to_owned(),
+        },
+        Fjall::InvalidVersion(found) => Error::Incompatible {
+            path: what.to_owned(),
+            found: format!("{found:?}"),
+            expected: "fjall 3".to_owned(),
+        },
+        Fjall::Poisoned => Error::Poisoned {
+            store: what.to_owned(),
+            reason: "an earlier write of the storage library failed".to_owned(),
+        },
+        Fjall::KeyspaceDeleted => Error::StoreClosed {
+            store: what.to_owned(),
+        },
+        other => corrupted(what, other.to_string()),
+    }
+}
+
+fn corrupted(what: &str, reason: String) -> Error {
+    Error::Corrupted {
+        what: what.to_owned(),
+        reason,
+    }
+}

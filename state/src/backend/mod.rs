@@ -1,0 +1,144 @@
+//! What a store needs of a disk: tables that take a whole generation at once, with a footer.
+
+mod fjall;
+mod memory;
+
+pub(crate) use self::fjall::FjallBackend;
+pub(crate) use self::memory::MemoryBackend;
+pub use self::memory::MemoryDisk;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::range::KeyRange;
+use crate::record::Record;
+
+/// Records in the order of a scan.
+pub(crate) type Scan = Box<dyn Iterator<Item = Result<Record, Error>> + Send>;
+
+/// A set of tables by name.
+pub(crate) trait Backend: Send + Sync {
+    /// Opens the table, and creates it if it does not exist.
+    fn open(&self, name: &str) -> Result<Arc<dyn Table>, Error>;
+
+    /// Deletes the table with its footer, if it exists. Handles to it stay readable.
+    fn delete(&self, name: &str) -> Result<(), Error>;
+
+    /// The names of all tables, in byte order.
+    fn names(&self) -> Vec<String>;
+}
+
+/// One store's records on disk.
+pub(crate) trait Table: Send + Sync {
+    /// What the last write said of itself; `None` if there was none, and so no record.
+    fn footer(&self) -> Result<Option<Footer>, Error>;
+
+    /// The record of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, Error>;
+
+    /// The records in `range` as of this call: later writes do not show.
+    fn scan(&self, range: &KeyRange, reverse: bool) -> Scan;
+
+    /// Writes records, sorted and unique by key, together with the footer: all or nothing, and
+    /// durable when the call returns.
+    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error>;
+}
+
+/// What a flush says of the state that it completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// The changelog offset that the state reaches: the next one to read.
+    pub(crate) position: Option<i64>,
+    /// The number of keys, approximately.
+    pub(crate) len: u64,
+}
+
+/// Flag, position and count, big-endian.
+const FOOTER_BYTES: usize = 17;
+
+impl Footer {
+    pub(crate) fn encode(self) -> [u8; FOOTER_BYTES] {
+        let mut bytes = [0; FOOTER_BYTES];
+        let (flag, rest) = bytes.split_at_mut(1);
+        let (position, len) = rest.split_at_mut(8);
+        flag.fill(u8::from(self.position.is_some()));
+        position.copy_from_slice(&self.position.unwrap_or(0).to_be_bytes());
+        len.copy_from_slice(&self.len.to_be_bytes());
+        bytes
+    }
+
+    /// The inverse of [`Footer::encode`]; `None` for anything else.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&flag, rest) = bytes.split_first()?;
+        let (&position, rest) = rest.split_first_chunk::<8>()?;
+        let len = u64::from_be_bytes(rest.try_into().ok()?);
+        match flag {
+            0 => Some(Self {
+                position: None,
+                len,
+            }),
+            1 => Some(Self {
+                position: Some(i64::from_be_bytes(position)),
+                len,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Stands where a table was once its store is closed, and answers so.
+pub(crate) struct ClosedTable {
+    store: String,
+}
+
+impl ClosedTable {
+    pub(crate) fn new(store: &str) -> Self {
+        Self {
+            store: store.to_owned(),
+        }
+    }
+
+    fn closed<T>(&self) -> Result<T, Error> {
+        Err(Error::StoreClosed {
+            store: self.store.clone(),
+        })
+    }
+}
+
+impl Table for ClosedTable {
+    fn footer(&self) -> Result<Option<Footer>, Error> {
+        self.closed()
+    }
+
+    fn get(&self, _: &[u8]) -> Result<Option<Record>, Error> {
+        self.closed()
+    }
+
+    fn scan(&self, _: &KeyRange, _: bool) -> Scan {
+        Box::new(std::iter::once(self.closed()))
+    }
+
+    fn write(&self, _: &[Record], _: Footer) -> Result<(), Error> {
+        self.closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_footer_reads_back_and_a_damaged_one_does_not() {
+        for position in [None, Some(0), Some(i64::MAX)] {
+            let footer = Footer { position, len: 7 };
+            assert_eq!(Footer::decode(&footer.encode()), Some(footer));
+        }
+        let bytes = Footer {
+            position: Some(5),
+            len: 7,
+        }
+        .encode();
+        assert_eq!(Footer::decode(bytes.split_last().unwrap().1), None);
+        assert_eq!(Footer::decode(&[9; FOOTER_BYTES]), None);
+    }
+}

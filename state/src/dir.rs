@@ -1,0 +1,268 @@
+//! The state directory: what one process keeps, under one lock.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::backend::{Backend, FjallBackend, MemoryBackend, MemoryDisk};
+use crate::budget::Budget;
+use crate::error::Error;
+use crate::flush::Flusher;
+use crate::layout::Layout;
+use crate::store::Store;
+
+/// Limits that all stores of a directory share.
+#[derive(Clone, Debug)]
+pub struct StateOptions {
+    /// The memory for committed records, and for the disk's own cache, in bytes. Beyond it, clean
+    /// records are evicted and served from disk. Uncommitted and unflushed writes come on top.
+    pub memory_bytes_max: u64,
+    /// How long a committed change waits for the disk at most: this bounds what must be replayed
+    /// from the changelog after a crash.
+    pub flush_interval: Duration,
+    /// How many bytes of committed changes one store collects at most before they are flushed.
+    pub flush_bytes: u64,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 512 << 20,
+            flush_interval: Duration::from_secs(2),
+            flush_bytes: 32 << 20,
+        }
+    }
+}
+
+/// Which store: durable, so never generated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreId {
+    /// The application that owns the store.
+    pub application: String,
+    /// The task that owns it, such as `0_3`.
+    pub task: String,
+    /// The store's own name.
+    pub store: String,
+}
+
+impl StoreId {
+    /// The store `store` of `task` in `application`.
+    pub fn new(
+        application: impl Into<String>,
+        task: impl Into<String>,
+        store: impl Into<String>,
+    ) -> Self {
+        Self {
+            application: application.into(),
+            task: task.into(),
+            store: store.into(),
+        }
+    }
+
+    /// The name under which the store's table is kept.
+    fn name(&self) -> Result<Arc<str>, Error> {
+        let parts = [&self.application, &self.task, &self.store].map(String::as_str);
+        let name = parts.join("/");
+        let plain = parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.contains('/'));
+        if plain && name.len() <= usize::from(u8::MAX) {
+            return Ok(name.into());
+        }
+        Err(Error::Invalid {
+            what: format!("store name '{name}'"),
+            rule: "application, task and store are not empty, hold no '/', \
+                   and have at most 253 bytes together",
+        })
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('/');
+        let id = Self::new(parts.next()?, parts.next()?, parts.next()?);
+        parts.next().is_none().then_some(id)
+    }
+}
+
+/// How a store is used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreOptions {
+    /// Keep the keys in byte order in memory, for ranges per record: windows, sessions, joins. It
+    /// costs the keys a second time, and time when a key comes or goes.
+    pub ordered: bool,
+    /// Keep track of the changelog offset that the state reaches.
+    pub changelog: bool,
+}
+
+/// The state of one process: a directory with its lock, its identity and its stores.
+///
+/// Clones share the directory. It stays locked until the last clone and the last store are gone.
+#[derive(Clone)]
+pub struct StateDir {
+    inner: Arc<DirInner>,
+}
+
+/// What the stores share. The fields are dropped in this order: first the flusher ends its work,
+/// then the disk is closed, then the lock goes.
+pub(crate) struct DirInner {
+    pub(crate) flusher: Flusher,
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) options: StateOptions,
+    /// The names of the open stores.
+    open: Mutex<BTreeSet<Arc<str>>>,
+    process_id: String,
+    /// `None` where the disk is in memory.
+    _lock: Option<File>,
+}
+
+impl StateDir {
+    /// Opens the directory `path`, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// - [`Error::Locked`] when another process, or another `StateDir`, has it open;
+    /// - [`Error::Incompatible`] when another version wrote it;
+    /// - [`Error::Corrupted`] when it fails its checks: see [`set_aside`](Self::set_aside);
+    /// - [`Error::Io`] when the operating system refuses.
+    pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self, Error> {
+        let layout = Layout::new(path.as_ref());
+        let lock = layout.lock()?;
+        layout.check_format()?;
+        let process_id = layout.process_id()?;
+        let cache_bytes = options.memory_bytes_max / 8;
+        let backend = FjallBackend::open(&layout.stores(), cache_bytes)?;
+        let entries_bytes = options.memory_bytes_max - cache_bytes;
+        Ok(Self::assemble(DirInner {
+            flusher: Flusher::spawn()?,
+            backend: Box::new(backend),
+            budget: Arc::new(Budget::new(entries_bytes)),
+            options,
+            open: Mutex::default(),
+            process_id,
+            _lock: Some(lock),
+        }))
+    }
+
+    /// A directory in memory, with default limits: no files, no threads, the same bytes in every
+    /// run.
+    pub fn in_memory() -> Self {
+        Self::in_memory_shared(&MemoryDisk::new(), StateOptions::default())
+    }
+
+    /// A directory over a disk in memory that outlives it: drop the directory and its stores, and
+    /// what they had flushed is found by the next one over a clone of `disk`.
+    pub fn in_memory_shared(disk: &MemoryDisk, options: StateOptions) -> Self {
+        Self::assemble(DirInner {
+            flusher: Flusher::Inline,
+            backend: Box::new(MemoryBackend::new(disk.clone())),
+            budget: Arc::new(Budget::new(options.memory_bytes_max)),
+            options,
+            open: Mutex::default(),
+            process_id: disk.process_id(),
+            _lock: None,
+        })
+    }
+
+    fn assemble(inner: DirInner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Moves the stores of a damaged directory out of the way, and says where to; `None` if there
+    /// were none. The directory then opens empty, under the same process id, and the stores come
+    /// back from their changelogs.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while the directory is open; [`Error::Io`].
+    pub fn set_aside(path: impl AsRef<Path>) -> Result<Option<PathBuf>, Error> {
+        let layout = Layout::new(path.as_ref());
+        let _lock = layout.lock()?;
+        layout.set_stores_aside()
+    }
+
+    /// This process's id: made once, and kept in the directory.
+    pub fn process_id(&self) -> &str {
+        &self.inner.process_id
+    }
+
+    /// The memory that committed records take, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.inner.budget.used()
+    }
+
+    /// Opens the store, and creates it if it does not exist. The time does not depend on how much
+    /// is in it.
+    ///
+    /// # Errors
+    /// - [`Error::StoreOpen`] when the store is open already;
+    /// - [`Error::Invalid`] when the id cannot be a name on disk;
+    /// - [`Error::Corrupted`], [`Error::Io`] from the disk.
+    pub fn open_store(&self, id: &StoreId, options: StoreOptions) -> Result<Store, Error> {
+        let name = id.name()?;
+        self.inner.reserve(&name)?;
+        let store = Store::open(Arc::clone(&self.inner), Arc::clone(&name), options);
+        if store.is_err() {
+            self.inner.release(&name);
+        }
+        store
+    }
+
+    /// The stores on disk, open or not, in order, each with the changelog offset that its last
+    /// flush reached.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn stores(&self) -> Result<Vec<(StoreId, Option<i64>)>, Error> {
+        let names = self.inner.backend.names();
+        let known = names
+            .iter()
+            .filter_map(|name| Some((name, StoreId::parse(name)?)));
+        known
+            .map(|(name, id)| {
+                let footer = self.inner.backend.open(name)?.footer()?;
+                Ok((id, footer.and_then(|footer| footer.position)))
+            })
+            .collect()
+    }
+
+    /// Deletes a store that is not open; one that does not exist is ignored.
+    ///
+    /// # Errors
+    /// [`Error::StoreOpen`] when it is open; [`Error::Io`].
+    pub fn remove_store(&self, id: &StoreId) -> Result<(), Error> {
+        let name = id.name()?;
+        self.inner.reserve(&name)?;
+        let removed = self.inner.backend.delete(&name);
+        self.inner.release(&name);
+        removed
+    }
+}
+
+impl DirInner {
+    fn reserve(&self, name: &Arc<str>) -> Result<(), Error> {
+        if self.open.lock().insert(Arc::clone(name)) {
+            return Ok(());
+        }
+        Err(Error::StoreOpen {
+            store: name.to_string(),
+        })
+    }
+
+    pub(crate) fn release(&self, name: &Arc<str>) {
+        self.open.lock().remove(name);
+    }
+}
+
+impl fmt::Debug for StateDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateDir")
+            .field("process_id", &self.inner.process_id)
+            .field("open", &*self.inner.open.lock())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! The files of a state directory beside the stores: lock, format and process id.
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `LOCK` | nothing; whoever holds its lock owns the directory |
+//! | `FORMAT` | the version of everything else |
+//! | `PROCESS_ID` | a random id, made once |
+//! | `stores/` | the disk backend's own files |
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// What `FORMAT` says in directories that this version reads and writes.
+const FORMAT: &str = "millrace-state 1";
+
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    pub(crate) fn stores(&self) -> PathBuf {
+        self.root.join("stores")
+    }
+
+    fn path(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    /// Takes the directory, and creates it if it does not exist. The lock goes with the process,
+    /// however it ends.
+    pub(crate) fn lock(&self) -> Result<File, Error> {
+        let io = |source| Error::io("creating the state directory", &self.root, source);
+        fs::create_dir_all(&self.root).map_err(io)?;
+        let path = self.root.join("LOCK");
+        let open = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = open.map_err(|source| Error::io("creating", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: self.path() }),
+            Err(TryLockError::Error(source)) => Err(Error::io("locking", &path, source)),
+        }
+    }
+
+    /// Refuses what another version wrote, and marks a fresh directory.
+    pub(crate) fn check_format(&self) -> Result<(), Error> {
+        match self.read("FORMAT")? {
+            Some(found) if found == FORMAT => Ok(()),
+            Some(found) => Err(self.incompatible(found)),
+            None if self.stores().exists() => Err(self.incompatible("unmarked".to_owned())),
+            None => self.write("FORMAT", FORMAT),
+        }
+    }
+
+    fn incompatible(&self, found: String) -> Error {
+        Error::Incompatible {
+            path: self.path(),
+            found,
+            expected: FORMAT.to_owned(),
+        }
+    }
+
+    /// The id that was made when the directory was.
+    pub(crate) fn process_id(&self) -> Result<String, Error> {
+        if let Some(id) = self.read("PROCESS_ID")? {
+            return match Uuid::parse_str(&id) {
+                Ok(_) => Ok(id),
+                Err(error) => Err(Error::Corrupted {
+                    what: self.root.join("PROCESS_ID").display().to_string(),
+                    reason: error.to_string(),
+                }),
+            };
+        }
+        let id = Uuid::new_v4().to_string();
+        self.write("PROCESS_ID", &id)?;
+        Ok(id)
+    }
+
+    /// Renames `stores` to the first free `stores.damaged-N`.
+    pub(crate) fn set_stores_aside(&self) -> Result<Option<PathBuf>, Error> {
+        let stores = self.stores();
+        if !stores.exists() {
+            return Ok(None);
+        }
+        let candidates = (1u32..).map(|n| self.root.join(format!("stores.damaged-{n}")));
+        let mut free = candidates.filter(|path| !path.exists());
+        // Four billion damaged copies do not fit on a disk, so one is free.
+        let target = free
+            .next()
+            .unwrap_or_else(|| self.root.join("stores.damaged"));
+        fs::rename(&stores, &target)
+            .map_err(|source| Error::io("setting aside", &stores, source))?;
+        self.sync()?;
+        Ok(Some(target))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = self.root.join(name);
+        match fs::read_to_string(&path) {
+            Ok(content) => Ok(Some(content.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(Error::Corrupted {
+                what: path.display().to_string(),
+                reason: "it is not text".to_owned(),
+            }),
+            Err(source) => Err(Error::io("reading", &path, source)),
+        }
+    }
+
+    /// Writes a small file whole or not at all, whatever happens to the machine meanwhile.
+    fn write(&self, name: &str, content: &str) -> Result<(), Error> {
+        let path = self.root.join(name);
+        let fresh = self.root.join(format!("{name}.new"));
+        let write = || {
+            let mut file = File::create(&fresh)?;
+            writeln!(file, "{content}")?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(|source| Error::io("writing", &path, source))?;
+        self.sync()
+    }
+
+    /// Makes renames in the directory durable.
+    fn sync(&self) -> Result<(), Error> {
+        let sync = File::open(&self.root).and_then(|directory| directory.sync_all());
+        sync.map_err(|source| Error::io("syncing", &self.root, source))
+    }
+}
