@@ -81,7 +81,10 @@ impl Artifact {
         mvn.arg(format!("dependency:{}", self.goal))
             .arg("-DincludeScope=runtime");
         mvn.arg(format!("-DoutputDirectory={}", partial.display()));
-        mvn.arg(format!("-DmarkersDirectory={}", partial.join("markers").display()));
+        mvn.arg(format!(
+            "-DmarkersDirectory={}",
+            partial.join("markers").display()
+        ));
         run_ok(mvn, FETCH_LIMIT).with_context(|| format!("cannot fetch '{}'", self.name))?;
         // what stands under the final name is complete, even if a fetch was interrupted
         if dir.exists() {
