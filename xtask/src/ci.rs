@@ -12,13 +12,9 @@ use crate::repository;
 use crate::setup::{on_path, servers};
 use crate::tidy;
 
-/// Runs every check; the first that fails ends the run.
+/// Runs every check, whatever the others found, and the tests last; fails if any of them failed.
 pub(crate) fn run() -> Result<()> {
-    cargo(&["fmt", "--all", "--check"])?;
-    println!("== rules of the project");
-    tidy::run()?;
-    check_dependencies()?;
-    cargo(&[
+    let clippy = [
         "clippy",
         "--workspace",
         "--all-targets",
@@ -26,8 +22,22 @@ pub(crate) fn run() -> Result<()> {
         "--",
         "-D",
         "warnings",
-    ])?;
-    test()
+    ];
+    let results = [
+        cargo(&["fmt", "--all", "--check"]),
+        tidy::run(),
+        check_dependencies(),
+        cargo(&clippy),
+        test(),
+    ];
+    let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    for failure in &failures {
+        eprintln!("failed: {failure:#}");
+    }
+    if !failures.is_empty() {
+        bail!("{} of 5 steps failed", failures.len());
+    }
+    Ok(())
 }
 
 /// Runs a program with its output passed through; `name` is for the eyes.
