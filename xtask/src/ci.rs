@@ -93,6 +93,7 @@ fn test() -> Result<()> {
             .env("MILLRACE_SKIPPED", &report),
     );
     let skipped = fs::read_to_string(&report).unwrap_or_default();
+    fs::remove_file(&report)?;
     if !skipped.is_empty() {
         println!(
             "== {} tests were skipped:\n{}",

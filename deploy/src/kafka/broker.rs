@@ -151,7 +151,8 @@ impl Broker {
 
     /// The common settings, then this broker's, then the caller's: the last of a name counts.
     fn settings(&self, voters: &str) -> Result<String> {
-        let common = fs::read_to_string(artifacts::local().join("server.properties"))?;
+        let file = artifacts::local().join("server.properties");
+        let common = fs::read_to_string(&file).with_context(|| format!("cannot read {file:?}"))?;
         let (port, controller) = (self.port.address(), self.controller.address());
         let own = [
             ("node.id", self.id.to_string()),
