@@ -12,9 +12,11 @@
 //! that writer's schema, and resolved to the struct's own as Avro prescribes.
 
 mod datum;
+mod evolution;
 mod schema;
 
 pub use datum::{Decoder, Encoder, from_datum, to_datum};
+pub use evolution::Evolution;
 pub use millrace_streams::serde::SerdeError;
 pub use schema::Schema;
 
