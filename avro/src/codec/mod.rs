@@ -11,13 +11,24 @@
 //! A struct is written and read by serde, directly. What an older or newer writer wrote is read by
 //! that writer's schema, and resolved to the struct's own as Avro prescribes.
 
+mod client;
 mod datum;
+mod event_serde;
 mod evolution;
+pub mod headers;
+mod reading;
+mod record_serde;
+mod remote;
 mod schema;
+mod wire;
 
+pub use client::{SchemaClient, subject};
 pub use datum::{Decoder, Encoder, from_datum, to_datum};
+pub use event_serde::EventSerde;
 pub use evolution::Evolution;
-pub use millrace_streams::serde::SerdeError;
+pub use millrace_streams::serde::{Data, SerdeContext, SerdeError};
+pub use record_serde::RecordSerde;
+pub use remote::{Credentials, RemoteConfig};
 pub use schema::Schema;
 
 use serde::Serialize;
