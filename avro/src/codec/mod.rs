@@ -38,7 +38,7 @@ use serde::de::DeserializeOwned;
 ///
 /// Field names of the type and of the schema are the same; the order may differ. A union of null
 /// and a type is an `Option`, an enum is an enum of unit variants with the same names, bytes need
-/// `serde_bytes`.
+/// `serde_bytes`, and a newtype that stands for what it wraps needs `#[serde(transparent)]`.
 pub trait AvroRecord: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The record's name with its name space: "millrace.orders.OrderCreated".
     const FULL_NAME: &'static str;
