@@ -1,0 +1,445 @@
+//! What separates a writer's schema from a reader's: whether the reader can read it, and how.
+//!
+//! The rules are those of Avro's schema resolution (specification 1.12, "Schema Resolution"). A
+//! pair that depends on the data (a union or an enum that shrinks) counts as a break, as it does
+//! in Avro's own `SchemaCompatibility`.
+
+use std::collections::{HashMap, HashSet};
+
+use apache_avro::Schema;
+use apache_avro::schema::{
+    EnumSchema, InnerDecimalSchema, RecordField, RecordSchema, UnionSchema, UuidSchema,
+};
+
+/// The outcome of comparing a writer's schema with a reader's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evolution {
+    /// Why the reader cannot read all that the writer may write; empty if it can. Each names its
+    /// place, such as `/lines/items/quantity`.
+    pub breaks: Vec<String>,
+    /// True if a struct of the reader's schema can be read by the writer's schema as it stands:
+    /// no default has to be filled in but null, no value converted but a number widened.
+    pub(super) direct: bool,
+}
+
+impl Evolution {
+    /// Compares what `writer` writes with what `reader` expects.
+    pub fn between(writer: &Schema, reader: &Schema) -> Self {
+        let mut walk = Walk {
+            writer_names: names(writer),
+            reader_names: names(reader),
+            seen: HashSet::new(),
+            outcome: Self {
+                breaks: Vec::new(),
+                direct: true,
+            },
+        };
+        walk.compare(writer, reader, "");
+        walk.outcome
+    }
+}
+
+/// The named types that `schema` defines, by full name.
+pub(super) fn names(schema: &Schema) -> HashMap<String, &Schema> {
+    let mut found = HashMap::new();
+    collect(schema, &mut found);
+    found
+}
+
+fn collect<'s>(schema: &'s Schema, found: &mut HashMap<String, &'s Schema>) {
+    if let (Some(name), false) = (schema.name(), matches!(schema, Schema::Ref { .. })) {
+        found.insert(name.fullname(None), schema);
+    }
+    match schema {
+        Schema::Array(array) => collect(&array.items, found),
+        Schema::Map(map) => collect(&map.types, found),
+        Schema::Union(union) => union.variants().iter().for_each(|v| collect(v, found)),
+        Schema::Record(record) => record.fields.iter().for_each(|f| collect(&f.schema, found)),
+        _ => {}
+    }
+}
+
+/// The field of `writer` that becomes `field`: that of its name, or else of one of its aliases.
+pub(super) fn counterpart<'w>(
+    field: &RecordField,
+    writer: &'w RecordSchema,
+) -> Option<&'w RecordField> {
+    let named = |name: &str| writer.fields.iter().find(|f| f.name == name);
+    named(&field.name).or_else(|| field.aliases.iter().find_map(|alias| named(alias)))
+}
+
+/// How a primitive, or what a logical type annotates, is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Fixed(usize),
+    Compound,
+}
+
+impl Kind {
+    fn of(schema: &Schema) -> Self {
+        match schema {
+            Schema::Null => Self::Null,
+            Schema::Boolean => Self::Boolean,
+            Schema::Int | Schema::Date | Schema::TimeMillis => Self::Int,
+            Schema::Long
+            | Schema::TimeMicros
+            | Schema::TimestampMillis
+            | Schema::TimestampMicros
+            | Schema::TimestampNanos
+            | Schema::LocalTimestampMillis
+            | Schema::LocalTimestampMicros
+            | Schema::LocalTimestampNanos => Self::Long,
+            Schema::Float => Self::Float,
+            Schema::Double => Self::Double,
+            Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Self::Bytes,
+            Schema::String | Schema::Uuid(UuidSchema::String) => Self::String,
+            Schema::Fixed(fixed)
+            | Schema::Duration(fixed)
+            | Schema::Uuid(UuidSchema::Fixed(fixed)) => Self::Fixed(fixed.size),
+            Schema::Decimal(decimal) => match &decimal.inner {
+                InnerDecimalSchema::Bytes => Self::Bytes,
+                InnerDecimalSchema::Fixed(fixed) => Self::Fixed(fixed.size),
+            },
+            _ => Self::Compound,
+        }
+    }
+
+    fn widens_to(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Int, Self::Long | Self::Float | Self::Double)
+                | (Self::Long, Self::Float | Self::Double)
+                | (Self::Float, Self::Double)
+        )
+    }
+
+    fn converts_to(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Bytes, Self::String) | (Self::String, Self::Bytes)
+        )
+    }
+}
+
+struct Walk<'s> {
+    writer_names: HashMap<String, &'s Schema>,
+    reader_names: HashMap<String, &'s Schema>,
+    /// Pairs of records under comparison or done, by name: types may be recursive.
+    seen: HashSet<(String, String)>,
+    outcome: Evolution,
+}
+
+impl<'s> Walk<'s> {
+    fn compare(&mut self, writer: &'s Schema, reader: &'s Schema, at: &str) {
+        let writer = resolved(writer, &self.writer_names);
+        let reader = resolved(reader, &self.reader_names);
+        match (writer, reader) {
+            (Schema::Union(writer), Schema::Union(reader)) => self.unions(writer, reader, at),
+            (Schema::Union(writer), _) => self.narrowed_union(writer, reader, at),
+            (_, Schema::Union(reader)) => self.widened_to_union(writer, reader, at),
+            (Schema::Record(w), Schema::Record(r)) => self.records(w, r, at),
+            (Schema::Enum(writer), Schema::Enum(reader)) => self.enums(writer, reader, at),
+            (Schema::Array(w), Schema::Array(r)) => {
+                self.compare(&w.items, &r.items, &format!("{at}/items"));
+            }
+            (Schema::Map(w), Schema::Map(r)) => {
+                self.compare(&w.types, &r.types, &format!("{at}/values"));
+            }
+            _ => self.plain(writer, reader, at),
+        }
+    }
+
+    fn plain(&mut self, writer: &Schema, reader: &Schema, at: &str) {
+        let (from, to) = (Kind::of(writer), Kind::of(reader));
+        if let (Schema::Decimal(w), Schema::Decimal(r)) = (writer, reader)
+            && (w.precision, w.scale) != (r.precision, r.scale)
+        {
+            let (w, r) = ((w.precision, w.scale), (r.precision, r.scale));
+            return self.break_at(at, &format!("decimal{w:?} cannot be read as decimal{r:?}"));
+        }
+        if from == to && from != Kind::Compound {
+            self.indirect_if(std::mem::discriminant(writer) != std::mem::discriminant(reader));
+        } else if from.converts_to(to) {
+            self.indirect_if(true);
+        } else if !from.widens_to(to) {
+            let (from, to) = (describe(writer), describe(reader));
+            self.break_at(at, &format!("{from} cannot be read as {to}"));
+        }
+    }
+
+    fn records(&mut self, writer: &'s RecordSchema, reader: &'s RecordSchema, at: &str) {
+        if !same_name(&writer.name, &reader.name, reader.aliases.as_deref()) {
+            return self.renamed(&writer.name, &reader.name, at);
+        }
+        let pair = (writer.name.fullname(None), reader.name.fullname(None));
+        if !self.seen.insert(pair) {
+            return;
+        }
+        for field in &reader.fields {
+            let at = format!("{at}/{}", field.name);
+            match (counterpart(field, writer), &field.default) {
+                (Some(written), _) => self.compare(&written.schema, &field.schema, &at),
+                (None, Some(default)) => self.indirect_if(!default.is_null()),
+                (None, None) => {
+                    self.break_at(
+                        &at,
+                        "the field is missing in the writer, and has no default",
+                    );
+                }
+            }
+        }
+    }
+
+    fn enums(&mut self, writer: &EnumSchema, reader: &EnumSchema, at: &str) {
+        if !same_name(&writer.name, &reader.name, reader.aliases.as_deref()) {
+            return self.renamed(&writer.name, &reader.name, at);
+        }
+        let unknown = |symbol: &&String| !reader.symbols.contains(symbol);
+        let unknown: Vec<_> = writer.symbols.iter().filter(unknown).collect();
+        self.indirect_if(!unknown.is_empty());
+        if !unknown.is_empty() && reader.default.is_none() {
+            let why = format!("the reader knows no {unknown:?}, and its enum has no default");
+            self.break_at(at, &why);
+        }
+    }
+
+    /// Each branch of the writer must be read by some branch of the reader.
+    fn unions(&mut self, writer: &'s UnionSchema, reader: &'s UnionSchema, at: &str) {
+        for branch in writer.variants() {
+            let found = self.best_branch(branch, reader);
+            // A struct tells the branches of a union apart by their types: widened is another.
+            let same = |found: &Schema| {
+                std::mem::discriminant(resolved(found, &self.reader_names))
+                    == std::mem::discriminant(resolved(branch, &self.writer_names))
+            };
+            self.indirect_if(!found.is_some_and(same));
+            match found {
+                Some(found) => self.compare(branch, found, at),
+                None => self.no_branch(branch, at),
+            }
+        }
+    }
+
+    fn narrowed_union(&mut self, writer: &'s UnionSchema, reader: &'s Schema, at: &str) {
+        self.indirect_if(true);
+        for branch in writer.variants() {
+            self.compare(branch, reader, at);
+        }
+    }
+
+    fn widened_to_union(&mut self, writer: &'s Schema, reader: &'s UnionSchema, at: &str) {
+        let optional = reader.is_nullable() && reader.variants().len() == 2;
+        self.indirect_if(!optional);
+        match self.best_branch(writer, reader) {
+            Some(branch) => self.compare(writer, branch, at),
+            None => self.no_branch(writer, at),
+        }
+    }
+
+    /// The branch of `reader` that reads `writer`; failing that, one of the same type, whose
+    /// breaks tell more than that there is none.
+    fn best_branch(&self, writer: &'s Schema, reader: &'s UnionSchema) -> Option<&'s Schema> {
+        let writer = resolved(writer, &self.writer_names);
+        let same_type = |branch: &&Schema| {
+            let branch = resolved(branch, &self.reader_names);
+            std::mem::discriminant(branch) == std::mem::discriminant(writer)
+        };
+        let branches = || reader.variants().iter();
+        branches()
+            .filter(same_type)
+            .find(|branch| self.reads(writer, branch))
+            .or_else(|| branches().find(|branch| self.reads(writer, branch)))
+            .or_else(|| branches().find(same_type))
+    }
+
+    fn reads(&self, writer: &'s Schema, reader: &'s Schema) -> bool {
+        let mut trial = Walk {
+            writer_names: self.writer_names.clone(),
+            reader_names: self.reader_names.clone(),
+            seen: self.seen.clone(),
+            outcome: Evolution {
+                breaks: Vec::new(),
+                direct: true,
+            },
+        };
+        trial.compare(writer, reader, "");
+        trial.outcome.breaks.is_empty()
+    }
+
+    fn no_branch(&mut self, writer: &Schema, at: &str) {
+        let from = describe(resolved(writer, &self.writer_names));
+        self.break_at(at, &format!("no branch of the reader's union reads {from}"));
+    }
+
+    fn renamed(
+        &mut self,
+        writer: &apache_avro::schema::Name,
+        reader: &apache_avro::schema::Name,
+        at: &str,
+    ) {
+        let (from, to) = (writer.fullname(None), reader.fullname(None));
+        self.break_at(at, &format!("`{from}` cannot be read as `{to}`"));
+    }
+
+    fn break_at(&mut self, at: &str, why: &str) {
+        let at = if at.is_empty() { "/" } else { at };
+        self.outcome.breaks.push(format!("{at}: {why}"));
+    }
+
+    fn indirect_if(&mut self, indirect: bool) {
+        self.outcome.direct &= !indirect;
+    }
+}
+
+/// `schema`, or what it refers to.
+pub(super) fn resolved<'s>(schema: &'s Schema, names: &HashMap<String, &'s Schema>) -> &'s Schema {
+    match schema {
+        Schema::Ref { name } => names.get(&name.fullname(None)).copied().unwrap_or(schema),
+        schema => schema,
+    }
+}
+
+/// Names are compared without their name spaces, as Avro does.
+pub(super) fn same_name(
+    writer: &apache_avro::schema::Name,
+    reader: &apache_avro::schema::Name,
+    aliases: Option<&[apache_avro::schema::Alias]>,
+) -> bool {
+    let alias_matches = |alias: &apache_avro::schema::Alias| alias.name() == writer.name();
+    writer.name() == reader.name() || aliases.is_some_and(|a| a.iter().any(alias_matches))
+}
+
+fn describe(schema: &Schema) -> String {
+    match (schema.name(), Kind::of(schema)) {
+        (Some(name), _) => format!("`{}`", name.fullname(None)),
+        (None, Kind::Compound) => match schema {
+            Schema::Array(_) => "array".into(),
+            Schema::Map(_) => "map".into(),
+            _ => "union".into(),
+        },
+        (None, kind) => format!("{kind:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn record(fields: &str) -> Schema {
+        let text = format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#);
+        Schema::parse_str(&text).unwrap()
+    }
+
+    /// Compares two records; Avro's own verdict must be the same.
+    #[track_caller]
+    fn check(writer: &str, reader: &str, expect: Expect) {
+        let (writer, reader) = (record(writer), record(reader));
+        let evolution = Evolution::between(&writer, &reader);
+        let theirs = SchemaCompatibility::can_read(&writer, &reader) == Ok(Compatibility::Full);
+        assert_eq!(evolution.breaks.is_empty(), theirs, "{evolution:?}");
+        let direct = if evolution.direct {
+            "direct"
+        } else {
+            "resolved"
+        };
+        expect.assert_eq(&format!("{direct} {}", evolution.breaks.join("; ")));
+    }
+
+    const A: &str = r#"{"name": "a", "type": "int"}"#;
+
+    #[test]
+    fn removed_fields_wider_numbers_and_null_defaults_are_read_directly() {
+        check(A, "", expect!["direct "]);
+        check(A, r#"{"name": "a", "type": "double"}"#, expect!["direct "]);
+        check(
+            A,
+            r#"{"name": "a", "type": ["null", "int"]}"#,
+            expect!["direct "],
+        );
+        let added = r#"{"name": "b", "type": ["null", "int"], "default": null}"#;
+        check(A, &format!("{A}, {added}"), expect!["direct "]);
+    }
+
+    #[test]
+    fn other_defaults_aliases_and_conversions_need_resolution() {
+        let added = r#"{"name": "b", "type": "int", "default": 7}"#;
+        check(A, &format!("{A}, {added}"), expect!["resolved "]);
+        let (text, bytes) = (
+            r#"{"name": "t", "type": "string"}"#,
+            r#"{"name": "t", "type": "bytes"}"#,
+        );
+        check(text, bytes, expect!["resolved "]);
+    }
+
+    #[test]
+    fn a_break_names_its_place_and_its_reason() {
+        let added = r#"{"name": "b", "type": "int"}"#;
+        check(
+            A,
+            &format!("{A}, {added}"),
+            expect!["direct /b: the field is missing in the writer, and has no default"],
+        );
+        check(
+            A,
+            r#"{"name": "a", "type": "string"}"#,
+            expect!["direct /a: int cannot be read as string"],
+        );
+        check(
+            r#"{"name": "a", "type": {"type": "array", "items": "long"}}"#,
+            r#"{"name": "a", "type": {"type": "array", "items": "int"}}"#,
+            expect!["direct /a/items: long cannot be read as int"],
+        );
+        check(
+            r#"{"name": "a", "type": ["null", "int"]}"#,
+            r#"{"name": "a", "type": "int"}"#,
+            expect!["resolved /a: null cannot be read as int"],
+        );
+        check(
+            r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X", "Y"]}}"#,
+            r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X"]}}"#,
+            expect![[r#"resolved /e: the reader knows no ["Y"], and its enum has no default"#]],
+        );
+    }
+
+    #[test]
+    fn a_type_may_be_defined_at_another_place() {
+        let point = r#"{"type": "record", "name": "P", "fields": [{"name": "x", "type": "int"}]}"#;
+        let writer = record(&format!(
+            r#"{{"name": "a", "type": {point}}}, {{"name": "b", "type": "P"}}"#
+        ));
+        let reader = record(&format!(
+            r#"{{"name": "b", "type": {point}}}, {{"name": "a", "type": "P"}}"#
+        ));
+        let evolution = Evolution::between(&writer, &reader);
+        assert_eq!((evolution.breaks, evolution.direct), (vec![], true));
+    }
+
+    #[test]
+    fn recursive_types_end() {
+        let node = |x: &str| {
+            record(&format!(
+                r#"{{"name": "next", "type": ["null", "R"], "default": null}}, {{"name": "x", "type": "{x}"}}"#
+            ))
+        };
+        assert!(
+            Evolution::between(&node("int"), &node("long"))
+                .breaks
+                .is_empty()
+        );
+        assert_eq!(
+            Evolution::between(&node("long"), &node("int")).breaks.len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Schemas, parsed once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use millrace_streams::serde::SerdeError;
+use parking_lot::Mutex;
+
+use super::AvroRecord;
+
+/// A parsed record schema.
+pub struct Schema {
+    name: String,
+    /// Reads and writes structs directly.
+    pub(super) direct: serde_avro_fast::Schema,
+    /// Knows defaults and aliases, which `direct` does not keep.
+    pub(super) whole: apache_avro::Schema,
+}
+
+impl Schema {
+    /// Parses a record schema in Avro's JSON notation.
+    ///
+    /// # Errors
+    /// [`SerdeError::Malformed`] when the text is not a schema, or not one of a record.
+    pub fn parse(text: &str) -> Result<Self, SerdeError> {
+        let whole = apache_avro::Schema::parse_str(text).map_err(invalid)?;
+        Self::new(whole, text)
+    }
+
+    pub(super) fn new(whole: apache_avro::Schema, text: &str) -> Result<Self, SerdeError> {
+        let apache_avro::Schema::Record(record) = &whole else {
+            return Err(invalid("not a record"));
+        };
+        Ok(Self {
+            name: record.name.fullname(None),
+            direct: text.parse().map_err(invalid)?,
+            whole,
+        })
+    }
+
+    /// The schema of `R`. It is parsed once in a process, and kept: record types are few.
+    ///
+    /// # Errors
+    /// [`SerdeError::Malformed`] when the schema is none, or bears another name than `R`.
+    pub fn of<R: AvroRecord>() -> Result<&'static Self, SerdeError> {
+        Self::known(R::FULL_NAME, R::SCHEMA)
+    }
+
+    pub(super) fn known(
+        full_name: &'static str,
+        text: &'static str,
+    ) -> Result<&'static Self, SerdeError> {
+        static KNOWN: OnceLock<Mutex<HashMap<&'static str, &'static Schema>>> = OnceLock::new();
+        let mut known = KNOWN.get_or_init(Mutex::default).lock();
+        if let Some(schema) = known.get(text) {
+            return Ok(*schema);
+        }
+        let schema = Self::parse(text)?;
+        if schema.name != full_name {
+            let reason = format!("its schema is named `{}`", schema.name);
+            return Err(SerdeError::Malformed {
+                what: full_name,
+                reason,
+            });
+        }
+        let schema: &'static Self = Box::leak(Box::new(schema));
+        known.insert(text, schema);
+        Ok(schema)
+    }
+
+    /// The record's full name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({})", self.name)
+    }
+}
+
+fn invalid(reason: impl fmt::Display) -> SerdeError {
+    SerdeError::Malformed {
+        what: "Avro schema",
+        reason: reason.to_string(),
+    }
+}
