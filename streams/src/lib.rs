@@ -1,11 +1,41 @@
 //! Stateful stream processing as a library, with the model of Kafka Streams.
 
+#![deny(missing_docs)]
+
 pub mod catalog;
+mod driver;
+mod dsl;
+mod error;
+mod global;
 pub mod headers;
 pub mod log;
+mod operators;
 pub mod partitioner;
+mod processor;
+mod record;
+mod runtime;
 pub mod serde;
-pub mod time;
+mod store;
+mod task;
+mod time;
+mod topology;
+mod transition;
 
 pub use catalog::{Store, Topic};
+pub use driver::{
+    TestDriverOptions, TestInput, TestOutput, TestRecord, TestStore, TopologyTestDriver,
+};
+pub use dsl::{GlobalKTable, KStream, KTable, Keyed, Keying, Rekeyed, RekeyedStream, Scope};
+pub use error::{Error, ProcessError, ProcessResult, TopologyError};
+pub use operators::{Branch, StoreConnection};
+pub use processor::{InitContext, Processor, ProcessorContext, Punctuation};
+pub use record::{Change, Record};
+pub use runtime::{
+    Application, ApplicationState, Clock, ManualClock, Progress, QueryableStore, StreamThread,
+    Streams, StreamsBuilder, StreamsConfig, SystemClock,
+};
+pub use store::{KeyValueStore, StoreAccess, Timestamped};
+pub use task::{ErrorHandling, OnError, PunctuationId, PunctuationKind};
 pub use time::Timestamp;
+pub use topology::Topology;
+pub use transition::{Step, Transition};

@@ -14,6 +14,7 @@
 
 mod batch;
 pub mod kafka;
+pub mod sim;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,653 @@
+//! The test driver: a whole topology in one thread, without a log, record by record.
+//!
+//! ```
+//! use std::time::Duration;
+//! use millrace_streams::{Store, Timestamp, Topic, Topology, TopologyTestDriver};
+//!
+//! const ORDERS: Topic<String, u64> = Topic::new("orders");
+//! const TOTALS: Topic<String, u64> = Topic::new("totals");
+//! const TOTAL: Store<String, u64> = Store::new("total-by-customer");
+//!
+//! let topology = Topology::define("totals", |t| {
+//!     t.stream(ORDERS).aggregate(TOTAL, || 0, |_, amount, total| total + amount).to(TOTALS);
+//! })?;
+//!
+//! let mut driver = TopologyTestDriver::new(&topology)?;
+//! let ann = "ann".to_owned();
+//! driver.input(ORDERS).pipe(&ann, &20, Timestamp::from_millis(1_000))?;
+//! driver.input(ORDERS).pipe(&ann, &22, Timestamp::from_millis(2_000))?;
+//!
+//! assert_eq!(driver.output(TOTALS).read_key_values()?, [("ann".into(), 20), ("ann".into(), 42)]);
+//! assert_eq!(driver.store(TOTAL)?.get(&ann)?, Some(42));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_state::{StateDir, Store as StateStore, StoreId};
+
+use crate::catalog::{Store, Topic, dead_letter_topic};
+use crate::error::{Error, TopologyError};
+use crate::global::GlobalTables;
+use crate::headers::{HeaderList, Headers};
+use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TaskId, TopicPartition, TopicSlot};
+use crate::runtime::restore_batch;
+use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::store::KeyValueStore;
+use crate::task::{DeadLetters, ErrorHandling, Inputs, Task, TaskContext, TaskStore};
+use crate::time::Timestamp;
+use crate::topology::{Instance, Locator, Places, Topology};
+
+/// Runs a topology without a log: pipe typed records in, read typed records out.
+///
+/// Every topic has one partition. A record that is piped in is processed to the end, through all
+/// repartition topics, before [`TestInput::pipe`] returns; tables forward every update, as a commit
+/// follows each record. The wall clock stands still until [`TopologyTestDriver::advance_wall_clock`]
+/// moves it. Runs are deterministic: there is no thread, no clock and no random number.
+pub struct TopologyTestDriver {
+    topology: Topology,
+    places: Places,
+    /// One per sub-topology.
+    tasks: Vec<Task>,
+    outputs: OutputBatch,
+    globals: Vec<GlobalTopic>,
+    wall_clock: Timestamp,
+    /// The next offset of every topic.
+    offsets: HashMap<Arc<str>, Offset>,
+    /// What was written to topics outside, and not read by the test yet.
+    written: BTreeMap<Arc<str>, VecDeque<TestRecord<Option<Vec<u8>>, Option<Vec<u8>>>>>,
+}
+
+struct GlobalTopic {
+    topic: Arc<str>,
+    store: StateStore,
+}
+
+/// A record that a test reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRecord<K, V> {
+    /// The key.
+    pub key: K,
+    /// The value.
+    pub value: V,
+    /// The timestamp.
+    pub timestamp: Timestamp,
+    /// The headers.
+    pub headers: HeaderList,
+}
+
+/// What a test may tell the driver besides the topology.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TestDriverOptions {
+    /// Names internal topics: `<application>-<store>-changelog`.
+    pub application: String,
+    /// What serdes find by type.
+    pub resources: Resources,
+    /// What happens to bad records.
+    pub errors: ErrorHandling,
+    /// What the wall clock shows at first.
+    pub wall_clock: Timestamp,
+    /// The most that key, value and headers of a record may take.
+    pub record_bytes_max: usize,
+}
+
+impl Default for TestDriverOptions {
+    fn default() -> Self {
+        Self {
+            application: "test".into(),
+            resources: Resources::new(),
+            errors: ErrorHandling::default(),
+            wall_clock: Timestamp::from_millis(0),
+            record_bytes_max: 1_000_000,
+        }
+    }
+}
+
+impl TopologyTestDriver {
+    /// A driver with empty stores and the wall clock at 0.
+    ///
+    /// # Errors
+    /// When the topology's serdes cannot be built.
+    pub fn new(topology: &Topology) -> Result<Self, Error> {
+        Self::with_options(topology, TestDriverOptions::default())
+    }
+
+    /// As [`TopologyTestDriver::new`], with options.
+    ///
+    /// # Errors
+    /// As [`TopologyTestDriver::new`].
+    pub fn with_options(topology: &Topology, options: TestDriverOptions) -> Result<Self, Error> {
+        let application: Arc<str> = options.application.as_str().into();
+        let places = Places {
+            partitions: single_partitions(topology, &application),
+            resources: options.resources.clone(),
+            application,
+        };
+        let state = StateDir::in_memory();
+        let mut outputs = OutputBatch::new();
+        let globals = open_globals(topology, &places, &state)?;
+        let readers = globals
+            .iter()
+            .map(|global| vec![global.store.reader()])
+            .collect();
+        let tables = GlobalTables::new(readers);
+        let mut tasks = Vec::new();
+        for index in 0..topology.subtopologies().len() {
+            let parts = TaskParts {
+                topology,
+                places: &places,
+                state: &state,
+                options: &options,
+            };
+            tasks.push(parts.open(index, tables.clone(), &mut outputs)?);
+        }
+        let mut driver = Self {
+            topology: topology.clone(),
+            places,
+            tasks,
+            outputs,
+            globals,
+            wall_clock: options.wall_clock,
+            offsets: HashMap::new(),
+            written: BTreeMap::new(),
+        };
+        driver.settle()?;
+        Ok(driver)
+    }
+
+    /// A way to pipe records into `topic`.
+    pub fn input<K: Data, V: Data>(&mut self, topic: Topic<K, V>) -> TestInput<'_, K, V> {
+        TestInput {
+            driver: self,
+            topic: topic.name(),
+            types: PhantomData,
+        }
+    }
+
+    /// A way to read what was written to `topic`.
+    pub fn output<K: Data, V: Data>(&mut self, topic: Topic<K, V>) -> TestOutput<'_, K, V> {
+        TestOutput {
+            driver: self,
+            topic: topic.name().into(),
+            types: PhantomData,
+        }
+    }
+
+    /// A way to read the dead letters, as bytes.
+    pub fn dead_letters(&mut self) -> TestOutput<'_, Option<Vec<u8>>, Option<Vec<u8>>> {
+        let topic = dead_letter_topic(&self.places.application).into();
+        TestOutput {
+            driver: self,
+            topic,
+            types: PhantomData,
+        }
+    }
+
+    /// A way to read a store, and to write to it.
+    ///
+    /// # Errors
+    /// When the topology has no such store.
+    pub fn store<K: Data, V: Data>(
+        &mut self,
+        store: Store<K, V>,
+    ) -> Result<TestStore<'_, K, V>, Error> {
+        let missing = || TopologyError::UnconnectedStore {
+            store: store.name().into(),
+        };
+        let graph = self.topology.graph();
+        let index = graph.store_index(store.name()).ok_or_else(missing)?;
+        let parts = self.topology.subtopologies();
+        let (number, part) = parts
+            .iter()
+            .enumerate()
+            .find(|(_, part)| part.stores.contains(&index))
+            .ok_or_else(missing)?;
+        let locator = Locator::for_store(graph, part, &self.places, index);
+        let handle = KeyValueStore::new(locator, store).map_err(|source| Error::Task {
+            task: task_id(number),
+            source,
+        })?;
+        let task = self.tasks.get_mut(number).ok_or_else(missing)?;
+        Ok(TestStore { task, handle })
+    }
+
+    /// Moves the wall clock on and delivers the tick: wall-clock punctuations and deadlines run.
+    ///
+    /// # Errors
+    /// When a task fails.
+    pub fn advance_wall_clock(&mut self, by: Duration) -> Result<(), Error> {
+        self.wall_clock = self.wall_clock + by;
+        for task in &mut self.tasks {
+            task.tick(self.wall_clock, &mut self.outputs)?;
+        }
+        self.settle()
+    }
+
+    /// What the wall clock shows.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.wall_clock
+    }
+
+    /// Pipes a record in as bytes.
+    ///
+    /// # Errors
+    /// When a task fails, or the topology does not read the topic.
+    pub fn pipe_raw(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Headers<'_>,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        let record = RawRecord {
+            offset: self.next_offset(topic),
+            timestamp,
+            headers,
+            key,
+            value,
+        };
+        let mut batch = RecordBatch::default();
+        batch.reset(TopicPartition::new(topic, 0));
+        batch.push(record);
+        batch.at_end = true;
+        self.deliver(batch)?;
+        self.settle()
+    }
+
+    fn next_offset(&mut self, topic: &str) -> Offset {
+        let next = self.offsets.entry(topic.into()).or_default();
+        *next += 1;
+        *next - 1
+    }
+
+    /// Hands a batch to whoever reads its topic.
+    fn deliver(&mut self, batch: RecordBatch) -> Result<(), Error> {
+        if let Some(global) = self
+            .globals
+            .iter_mut()
+            .find(|global| global.topic == batch.partition.topic)
+        {
+            return restore_batch(&mut global.store, &batch);
+        }
+        let mut batch = batch;
+        for task in &mut self.tasks {
+            match task.inputs_mut().push(batch) {
+                Ok(_) => return Ok(()),
+                Err(refused) => batch = refused,
+            }
+        }
+        Err(TopologyError::MissingTopic {
+            topic: batch.partition.topic.as_ref().into(),
+        }
+        .into())
+    }
+
+    /// Runs all tasks until nothing waits any more, with a commit after each record.
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut used = Vec::new();
+        loop {
+            let mut progress = 0;
+            for index in 0..self.tasks.len() {
+                let Some(task) = self.tasks.get_mut(index) else {
+                    break;
+                };
+                progress += task.process(1, &mut self.outputs, &mut used)?;
+                task.prepare_commit(&mut self.outputs)?;
+                task.committed(&[])?;
+            }
+            progress += self.route()?;
+            if progress == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what the tasks have written to where it goes; answers how many records.
+    fn route(&mut self) -> Result<usize, Error> {
+        let outputs = std::mem::take(&mut self.outputs);
+        let count = outputs.len();
+        for record in outputs.iter() {
+            let Some(topic) = outputs.topic_name(record.topic).cloned() else {
+                continue;
+            };
+            if self.is_changelog(&topic) {
+                continue;
+            }
+            let offset = self.next_offset(&topic);
+            if self.reads(&topic) {
+                let mut batch = RecordBatch::default();
+                batch.reset(TopicPartition::new(topic.clone(), 0));
+                let (key, value) = (record.key, record.value);
+                let (timestamp, headers) = (record.timestamp, record.headers);
+                batch.push(RawRecord {
+                    offset,
+                    timestamp,
+                    headers,
+                    key,
+                    value,
+                });
+                batch.at_end = true;
+                self.deliver(batch)?;
+            }
+            if !topic.ends_with("-repartition") {
+                self.written
+                    .entry(topic)
+                    .or_default()
+                    .push_back(TestRecord {
+                        key: record.key.map(<[u8]>::to_vec),
+                        value: record.value.map(<[u8]>::to_vec),
+                        timestamp: record.timestamp,
+                        headers: record.headers.into(),
+                    });
+            }
+        }
+        self.outputs = outputs;
+        self.outputs.clear();
+        Ok(count)
+    }
+
+    fn reads(&self, topic: &str) -> bool {
+        let by_task = self
+            .tasks
+            .iter()
+            .any(|task| task.inputs().topics().any(|t| &**t == topic));
+        by_task || self.globals.iter().any(|global| &*global.topic == topic)
+    }
+
+    fn is_changelog(&self, topic: &str) -> bool {
+        let mut stores = self.tasks.iter().flat_map(|task| task.stores());
+        stores.any(|store| &*store.changelog().topic == topic)
+    }
+}
+
+impl std::fmt::Debug for TopologyTestDriver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TopologyTestDriver({})", self.topology.name())
+    }
+}
+
+/// What the tasks of a driver are made from.
+struct TaskParts<'a> {
+    topology: &'a Topology,
+    places: &'a Places,
+    state: &'a StateDir,
+    options: &'a TestDriverOptions,
+}
+
+impl TaskParts<'_> {
+    fn open(
+        &self,
+        index: usize,
+        globals: GlobalTables,
+        outputs: &mut OutputBatch,
+    ) -> Result<Task, Error> {
+        let id = task_id(index);
+        let application = &self.places.application;
+        let Some(part) = self.topology.subtopologies().get(index) else {
+            return Err(TopologyError::Empty {
+                name: self.topology.name().into(),
+            }
+            .into());
+        };
+        let mut stores = Vec::new();
+        for (name, changelog) in self.topology.stores_of(part, application) {
+            let store = self
+                .state
+                .open_store(&StoreId::new(application, id.to_string(), &name))?;
+            stores.push(TaskStore::new(
+                name,
+                store,
+                TopicPartition::new(changelog, 0),
+                outputs,
+            ));
+        }
+        let instance = Instance::build(self.topology, part, self.places, outputs)
+            .map_err(|source| Error::Task { task: id, source })?;
+        let mut inputs = Inputs::default();
+        for (topic, _) in &instance.sources {
+            inputs.add(TopicPartition::new(topic.clone(), 0), 0);
+        }
+        inputs.set_at_end();
+        let (bytes_max, clock) = (self.options.record_bytes_max, self.options.wall_clock);
+        let cx = TaskContext::new(id, stores, globals, bytes_max, Timestamp::UNKNOWN, clock);
+        let dead_letters = DeadLetters::new(application, 1, outputs);
+        let mut task = Task::new(
+            cx,
+            instance,
+            inputs,
+            self.options.errors,
+            Some(dead_letters),
+        );
+        task.init(outputs)?;
+        Ok(task)
+    }
+}
+
+fn task_id(subtopology: usize) -> TaskId {
+    // A topology has far fewer than 2^32 parts.
+    TaskId {
+        subtopology: u32::try_from(subtopology).unwrap_or(u32::MAX),
+        partition: 0,
+    }
+}
+
+/// One partition for every topic that the topology writes.
+fn single_partitions(topology: &Topology, application: &str) -> HashMap<Arc<str>, i32> {
+    let dead_letters: Arc<str> = dead_letter_topic(application).into();
+    let written = topology.written_topics(application).into_iter();
+    written
+        .chain([dead_letters])
+        .map(|topic| (topic, 1))
+        .collect()
+}
+
+fn open_globals(
+    topology: &Topology,
+    places: &Places,
+    state: &StateDir,
+) -> Result<Vec<GlobalTopic>, Error> {
+    let open = |global: &crate::topology::GlobalDefinition| {
+        let id = StoreId::new(&places.application, "global_0", &global.store);
+        Ok(GlobalTopic {
+            topic: global.topic.clone(),
+            store: state.open_store(&id)?,
+        })
+    };
+    topology.graph().globals().iter().map(open).collect()
+}
+
+/// Pipes records into one topic of a driver.
+#[derive(Debug)]
+pub struct TestInput<'a, K, V> {
+    driver: &'a mut TopologyTestDriver,
+    topic: &'static str,
+    types: PhantomData<fn(K, V)>,
+}
+
+impl<K: Data, V: Data> TestInput<'_, K, V> {
+    /// Pipes a record in, and processes whatever follows from it.
+    ///
+    /// # Errors
+    /// When key or value have no bytes, the topology does not read the topic, or a task fails.
+    pub fn pipe(&mut self, key: &K, value: &V, timestamp: Timestamp) -> Result<(), Error> {
+        self.pipe_with_headers(key, value, HeaderList::new(), timestamp)
+    }
+
+    /// As [`TestInput::pipe`], with headers.
+    ///
+    /// # Errors
+    /// As [`TestInput::pipe`].
+    pub fn pipe_with_headers(
+        &mut self,
+        key: &K,
+        value: &V,
+        mut headers: HeaderList,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        let resources = self.driver.places.resources.clone();
+        let key = to_bytes(self.topic, Role::Key, &resources, key, &mut headers);
+        let key = key.map_err(Error::Query)?;
+        let value = to_bytes(self.topic, Role::Value, &resources, value, &mut headers);
+        let value = value.map_err(Error::Query)?;
+        let (key, value) = (key.as_deref(), value.as_deref());
+        self.driver
+            .pipe_raw(self.topic, key, value, headers.view(), timestamp)
+    }
+}
+
+fn to_bytes<T: Data>(
+    topic: &str,
+    role: Role,
+    resources: &Resources,
+    value: &T,
+    headers: &mut HeaderList,
+) -> Result<Option<Vec<u8>>, SerdeError> {
+    let mut bytes = Vec::new();
+    let mut serde = T::serde(&SerdeContext {
+        topic,
+        role,
+        resources,
+    })?;
+    let presence = serde.serialize(value, headers, &mut bytes)?;
+    Ok((presence == Presence::Value).then_some(bytes))
+}
+
+/// Reads what a driver's topology has written to one topic; each record once.
+#[derive(Debug)]
+pub struct TestOutput<'a, K, V> {
+    driver: &'a mut TopologyTestDriver,
+    topic: Arc<str>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> TestOutput<'_, K, V> {
+    /// The next record; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the bytes are no `(K, V)`.
+    pub fn read(&mut self) -> Result<Option<TestRecord<K, V>>, Error> {
+        let written = self.driver.written.get_mut(&self.topic);
+        let Some(raw) = written.and_then(VecDeque::pop_front) else {
+            return Ok(None);
+        };
+        let topic = &*self.topic;
+        let resources = &self.driver.places.resources;
+        let decode = || {
+            let key = K::serde(&SerdeContext {
+                topic,
+                role: Role::Key,
+                resources,
+            })?
+            .deserialize(raw.key.as_deref(), raw.headers.view())?;
+            let value = V::serde(&SerdeContext {
+                topic,
+                role: Role::Value,
+                resources,
+            })?
+            .deserialize(raw.value.as_deref(), raw.headers.view())?;
+            Ok((key, value))
+        };
+        let (key, value) = decode().map_err(Error::Query)?;
+        Ok(Some(TestRecord {
+            key,
+            value,
+            timestamp: raw.timestamp,
+            headers: raw.headers,
+        }))
+    }
+
+    /// All records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_all(&mut self) -> Result<Vec<TestRecord<K, V>>, Error> {
+        let mut records = Vec::new();
+        while let Some(record) = self.read()? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// The keys of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_keys(&mut self) -> Result<Vec<K>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| record.key)
+            .collect())
+    }
+
+    /// The values of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_values(&mut self) -> Result<Vec<V>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| record.value)
+            .collect())
+    }
+
+    /// Keys and values of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_key_values(&mut self) -> Result<Vec<(K, V)>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| (record.key, record.value))
+            .collect())
+    }
+}
+
+/// A store of a driver's topology.
+#[derive(Debug)]
+pub struct TestStore<'a, K: Data, V: Data> {
+    task: &'a mut Task,
+    handle: KeyValueStore<K, V>,
+}
+
+impl<K: Data, V: Data> TestStore<'_, K, V> {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the stored bytes are no `V`.
+    pub fn get(&mut self, key: &K) -> Result<Option<V>, Error> {
+        let (id, cx) = (self.task.id(), self.task.context());
+        self.handle
+            .get(cx, key)
+            .map_err(|source| Error::Task { task: id, source })
+    }
+
+    /// All keys and values, in the byte order of the keys.
+    ///
+    /// # Errors
+    /// When stored bytes are no `(K, V)`.
+    pub fn all(&mut self) -> Result<Vec<(K, V)>, Error> {
+        let (id, cx) = (self.task.id(), self.task.context());
+        self.handle
+            .all(cx)
+            .map_err(|source| Error::Task { task: id, source })
+    }
+
+    /// Writes a value before the test begins.
+    ///
+    /// # Errors
+    /// When key or value have no bytes.
+    pub fn put(&mut self, key: &K, value: &V) -> Result<(), Error> {
+        let id = self.task.id();
+        let put = self.handle.put(self.task.context_mut(), key, value);
+        put.map_err(|source| Error::Task { task: id, source })?;
+        self.task.committed(&[] as &[(TopicSlot, i32, Offset)])
+    }
+}

@@ -1,0 +1,174 @@
+//! Errors, by what to do about them.
+
+use std::sync::Arc;
+
+use crate::log::LogError;
+use crate::serde::SerdeError;
+
+/// A topology that contradicts itself. Fix the topology.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopologyError {
+    /// A durable name is not of `[a-z0-9-]`.
+    #[error("`{name}` cannot name a {what}; use a-z, 0-9 and - only, at most 200 characters")]
+    BadName {
+        /// What it should name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Two things that own data have one name.
+    #[error("the {what} name `{name}` is used twice; give each its own")]
+    DuplicateName {
+        /// What it names.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A topic is read twice by one topology.
+    #[error("topic `{topic}` is read twice; read it once and use the stream twice")]
+    DuplicateSource {
+        /// The topic.
+        topic: String,
+    },
+    /// There is no source.
+    #[error("topology `{name}` reads no topic; begin with a stream or a table")]
+    Empty {
+        /// The topology.
+        name: String,
+    },
+    /// A processor asked for a store that it is not connected to.
+    #[error("store `{store}` is not connected to this processor; name it in `process`")]
+    UnconnectedStore {
+        /// The store.
+        store: String,
+    },
+    /// A sink's topic does not exist.
+    #[error("topic `{topic}` does not exist; create it first")]
+    MissingTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// A serde could not be built.
+    #[error("no serde for topic `{topic}`: {source}")]
+    Serde {
+        /// The topic.
+        topic: String,
+        /// Why.
+        source: SerdeError,
+    },
+}
+
+/// Why a record could not be processed. The process handler decides what happens to the record.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessError {
+    /// The record's bytes are not of the topic's types.
+    #[error(transparent)]
+    Input(SerdeError),
+    /// What follows from the record cannot be written, or what a store holds cannot be read.
+    #[error(transparent)]
+    Serde(#[from] SerdeError),
+    /// A record that the topology writes is larger than the log takes.
+    #[error("record of {bytes} bytes for `{target}` is over the limit of {limit}")]
+    TooLarge {
+        /// The topic or store.
+        target: Arc<str>,
+        /// The size of key, value and headers.
+        bytes: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// The processor's own reason.
+    #[error("{0}")]
+    Rejected(String),
+    /// The state of this task cannot be used: no fault of the record.
+    #[error("state: {0}")]
+    State(#[from] Arc<millrace_state::Error>),
+    /// The topology is not as the processor expects: no fault of the record.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+impl From<millrace_state::Error> for ProcessError {
+    fn from(error: millrace_state::Error) -> Self {
+        Self::State(Arc::new(error))
+    }
+}
+
+impl ProcessError {
+    /// True if the record is at fault, so that a handler may set it aside.
+    pub fn is_records_fault(&self) -> bool {
+        match self {
+            Self::Input(error) | Self::Serde(error) => {
+                !matches!(error, SerdeError::Unavailable { .. })
+            }
+            Self::TooLarge { .. } | Self::Rejected(_) => true,
+            Self::State(_) | Self::Topology(_) => false,
+        }
+    }
+
+    /// The kind of error in a few words: a header of dead letters, a label of metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Input(_) => "deserialize",
+            Self::Serde(_) => "serialize",
+            Self::TooLarge { .. } => "record too large",
+            Self::Rejected(_) => "rejected",
+            Self::State(_) => "state",
+            Self::Topology(_) => "topology",
+        }
+    }
+}
+
+/// What an operator answers.
+pub type ProcessResult = Result<(), ProcessError>;
+
+/// Why an application does not run.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Fix the topology.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// See [`LogError`].
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The state directory or a store.
+    #[error(transparent)]
+    State(#[from] Arc<millrace_state::Error>),
+    /// A record could not be processed and the handler said to fail.
+    #[error("task {task} failed at offset {offset} of `{topic}-{partition}`: {source}")]
+    Process {
+        /// The task.
+        task: crate::log::TaskId,
+        /// The record's topic.
+        topic: Arc<str>,
+        /// The record's partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+        /// Why.
+        source: ProcessError,
+    },
+    /// A task failed outside of a record: in a punctuation, at a commit.
+    #[error("task {task} failed: {source}")]
+    Task {
+        /// The task.
+        task: crate::log::TaskId,
+        /// Why.
+        source: ProcessError,
+    },
+    /// A query's key has no bytes, or what it found is of another type.
+    #[error("query: {0}")]
+    Query(SerdeError),
+    /// Fix the configuration.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl From<millrace_state::Error> for Error {
+    fn from(error: millrace_state::Error) -> Self {
+        Self::State(Arc::new(error))
+    }
+}

@@ -1,0 +1,279 @@
+//! The transaction coordinator of a simulated cluster: producers, epochs, pending offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::partition::ProducerKey;
+use super::topics::Topics;
+use crate::log::{CommittedOffset, TopicPartition};
+
+/// The offsets of one group.
+pub(super) type GroupOffsets = BTreeMap<TopicPartition, CommittedOffset>;
+
+/// The producer's epoch is an old one: another incarnation, or the coordinator, has bumped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FencedEpoch;
+
+/// Who writes under a transactional id, and its open transaction.
+#[derive(Debug)]
+struct Producer {
+    transactional_id: String,
+    epoch: i16,
+    /// The incarnation of the seat that has initialised it last.
+    incarnation: u64,
+    timeout: Duration,
+    open: Option<Transaction>,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    since: Duration,
+    partitions: BTreeSet<TopicPartition>,
+    offsets: BTreeMap<Arc<str>, GroupOffsets>,
+}
+
+/// All producers, and all committed offsets.
+#[derive(Debug, Default)]
+pub(super) struct Transactions {
+    producers: BTreeMap<u64, Producer>,
+    ids: BTreeMap<String, u64>,
+    next_id: u64,
+    offsets: BTreeMap<Arc<str>, GroupOffsets>,
+}
+
+impl Transactions {
+    /// Initialises the producer of a transactional id for one incarnation of a seat: aborts what is
+    /// open, and bumps the epoch, so that whatever is still under way is fenced.
+    pub(super) fn init(
+        &mut self,
+        topics: &mut Topics,
+        transactional_id: &str,
+        incarnation: u64,
+        timeout: Duration,
+    ) -> ProducerKey {
+        let id = match self.ids.get(transactional_id) {
+            Some(id) => *id,
+            None => self.register(transactional_id),
+        };
+        self.abort(topics, id);
+        let id = self.rotate_if_exhausted(id);
+        let epoch = self.producers.get_mut(&id).map_or(0, |producer| {
+            producer.incarnation = incarnation;
+            producer.timeout = timeout;
+            producer.epoch
+        });
+        ProducerKey { id, epoch }
+    }
+
+    fn register(&mut self, transactional_id: &str) -> u64 {
+        self.next_id += 1;
+        let producer = Producer {
+            transactional_id: transactional_id.to_owned(),
+            epoch: -1,
+            incarnation: 0,
+            timeout: Duration::MAX,
+            open: None,
+        };
+        self.producers.insert(self.next_id, producer);
+        self.ids.insert(transactional_id.to_owned(), self.next_id);
+        self.next_id
+    }
+
+    // An epoch has 15 bits. The last one is never handed out: the id changes before.
+    fn rotate_if_exhausted(&mut self, id: u64) -> u64 {
+        let exhausted = self
+            .producers
+            .get(&id)
+            .is_some_and(|producer| producer.epoch == i16::MAX);
+        if !exhausted {
+            return id;
+        }
+        let Some(old) = self.producers.remove(&id) else {
+            return id;
+        };
+        let id = self.register(&old.transactional_id);
+        self.bump_epoch(id);
+        id
+    }
+
+    /// Aborts a producer's transaction and bumps its epoch.
+    pub(super) fn abort(&mut self, topics: &mut Topics, id: u64) {
+        self.bump_epoch(id);
+        self.finish(topics, id, false);
+    }
+
+    fn bump_epoch(&mut self, id: u64) {
+        if let Some(producer) = self.producers.get_mut(&id) {
+            producer.epoch = producer.epoch.saturating_add(1);
+        }
+    }
+
+    /// True if another incarnation of the seat has taken the transactional id over.
+    pub(super) fn is_superseded(&self, transactional_id: &str, incarnation: u64) -> bool {
+        self.ids
+            .get(transactional_id)
+            .and_then(|id| self.producers.get(id))
+            .is_some_and(|producer| producer.incarnation != incarnation)
+    }
+
+    fn current(&mut self, key: ProducerKey) -> Result<&mut Producer, FencedEpoch> {
+        self.producers
+            .get_mut(&key.id)
+            .filter(|producer| producer.epoch == key.epoch)
+            .ok_or(FencedEpoch)
+    }
+
+    /// True if no newer epoch fences this producer.
+    pub(super) fn is_current(&self, key: ProducerKey) -> bool {
+        let producer = self.producers.get(&key.id);
+        producer.is_some_and(|producer| producer.epoch == key.epoch)
+    }
+
+    /// Opens a transaction, unless one is open.
+    pub(super) fn begin(&mut self, key: ProducerKey, now: Duration) -> Result<(), FencedEpoch> {
+        let producer = self.current(key)?;
+        producer.open.get_or_insert_with(|| Transaction {
+            since: now,
+            partitions: BTreeSet::new(),
+            offsets: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Adds a partition to the open transaction.
+    pub(super) fn add_partition(&mut self, key: ProducerKey, partition: &TopicPartition) {
+        if let Ok(producer) = self.current(key)
+            && let Some(open) = &mut producer.open
+        {
+            open.partitions.insert(partition.clone());
+        }
+    }
+
+    /// Adds offsets to the open transaction: pending until its end.
+    pub(super) fn add_offsets(
+        &mut self,
+        key: ProducerKey,
+        group: &Arc<str>,
+        offsets: &[(TopicPartition, CommittedOffset)],
+    ) -> Result<(), FencedEpoch> {
+        if let Some(open) = &mut self.current(key)?.open {
+            let pending = open.offsets.entry(Arc::clone(group)).or_default();
+            pending.extend(offsets.iter().cloned());
+        }
+        Ok(())
+    }
+
+    /// Commits the open transaction: markers everywhere, and the offsets.
+    pub(super) fn commit(
+        &mut self,
+        topics: &mut Topics,
+        key: ProducerKey,
+    ) -> Result<(), FencedEpoch> {
+        self.current(key)?;
+        self.finish(topics, key.id, true);
+        Ok(())
+    }
+
+    fn finish(&mut self, topics: &mut Topics, id: u64, commit: bool) {
+        let Some(producer) = self.producers.get_mut(&id) else {
+            return;
+        };
+        let Some(open) = producer.open.take() else {
+            return;
+        };
+        let key = ProducerKey {
+            id,
+            epoch: producer.epoch,
+        };
+        for partition in &open.partitions {
+            if let Ok(partition) = topics.partition_mut(partition) {
+                partition.mark(key, commit);
+            }
+        }
+        if commit {
+            for (group, offsets) in open.offsets {
+                self.offsets.entry(group).or_default().extend(offsets);
+            }
+        }
+    }
+
+    /// Aborts the transactions that have been open for longer than their timeout; how many.
+    pub(super) fn expire(&mut self, topics: &mut Topics, now: Duration) -> u64 {
+        let is_over = |producer: &Producer| {
+            let open = producer.open.as_ref();
+            open.is_some_and(|open| now.saturating_sub(open.since) > producer.timeout)
+        };
+        let over = self.producers.iter().filter(|(_, p)| is_over(p));
+        let over: Vec<u64> = over.map(|(id, _)| *id).collect();
+        for id in &over {
+            self.abort(topics, *id);
+        }
+        over.len() as u64
+    }
+
+    /// The transactional ids with an open transaction.
+    pub(super) fn open(&self) -> Vec<String> {
+        let open = self.producers.values().filter(|p| p.open.is_some());
+        open.map(|p| p.transactional_id.clone()).collect()
+    }
+
+    /// True if an open transaction holds an offset of this group and partition.
+    pub(super) fn is_pending(&self, group: &str, partition: &TopicPartition) -> bool {
+        let mut open = self.producers.values().filter_map(|p| p.open.as_ref());
+        open.any(|open| {
+            let pending = open.offsets.get(group);
+            pending.is_some_and(|pending| pending.contains_key(partition))
+        })
+    }
+
+    pub(super) fn committed(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+    ) -> Option<CommittedOffset> {
+        self.offsets.get(group)?.get(partition).cloned()
+    }
+
+    pub(super) const fn offsets(&self) -> &BTreeMap<Arc<str>, GroupOffsets> {
+        &self.offsets
+    }
+
+    /// Forgets the offsets of a deleted topic.
+    pub(super) fn forget_topic(&mut self, topic: &str) {
+        for offsets in self.offsets.values_mut() {
+            offsets.retain(|partition, _| &*partition.topic != topic);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn an_exhausted_epoch_changes_the_producer_id() {
+        let (mut transactions, mut topics) = (Transactions::default(), Topics::default());
+        let first = transactions.init(&mut topics, "t", 1, TIMEOUT);
+        let mut last = first;
+        for _ in 0..=i16::MAX {
+            last = transactions.init(&mut topics, "t", 1, TIMEOUT);
+        }
+        assert_ne!(last.id, first.id);
+        assert_eq!(transactions.begin(first, Duration::ZERO), Err(FencedEpoch));
+        assert_eq!(transactions.begin(last, Duration::ZERO), Ok(()));
+    }
+
+    #[test]
+    fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
+        let (mut transactions, mut topics) = (Transactions::default(), Topics::default());
+        let key = transactions.init(&mut topics, "t", 1, TIMEOUT);
+        transactions.begin(key, Duration::ZERO).expect("current");
+        assert_eq!(transactions.expire(&mut topics, TIMEOUT), 0);
+        assert_eq!(transactions.expire(&mut topics, TIMEOUT * 2), 1);
+        assert_eq!(transactions.commit(&mut topics, key), Err(FencedEpoch));
+        assert!(transactions.open().is_empty());
+    }
+}

@@ -1,0 +1,174 @@
+//! `transition`: runs a pure state machine over one store.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::catalog::Store;
+use crate::dsl::KStream;
+use crate::error::ProcessResult;
+use crate::headers::Headers;
+use crate::operators::{Downstream, Operator};
+use crate::record::Record;
+use crate::store::KeyValueStore;
+use crate::task::TaskContext;
+use crate::time::Timestamp;
+use crate::topology::{Hooks, NodeKind};
+use crate::transition::{Step, Transition};
+
+impl<'t, K, V: 'static> KStream<'t, K, V> {
+    /// Runs a [`Transition`] over the stream: the state of each key stands in `states`, its running
+    /// deadline in `deadlines`, and what comes out are the effects of each step, in order, under the
+    /// key, with the timestamp and headers of the event.
+    ///
+    /// Creates both stores and their changelogs `<application>-<store>-changelog`. Deadlines follow
+    /// the wall clock: they are looked at with every tick, and fire in the order of their times, also
+    /// those that passed while the application was down. The effects of a deadline carry the time
+    /// of the tick and no headers.
+    pub fn transition<T>(
+        self,
+        states: Store<K, T::State>,
+        deadlines: Store<K, i64>,
+        transition: T,
+    ) -> KStream<'t, K, T::Effect>
+    where
+        T: Transition<Key = K, Event = V>,
+        K: crate::serde::Data + Clone + Ord,
+    {
+        let transition = Arc::new(transition);
+        let scope = self.scope();
+        let slots = [
+            scope.add_store(states.name()),
+            scope.add_store(deadlines.name()),
+        ];
+        let parents = [self.node()];
+        let node = scope.add(
+            "transition",
+            NodeKind::Processor,
+            &parents,
+            &slots,
+            move |building| {
+                let operator = TransitionOperator {
+                    transition: transition.clone(),
+                    states: KeyValueStore::new(building.locator(), states)?,
+                    deadlines: KeyValueStore::new(building.locator(), deadlines)?,
+                    due: BTreeSet::new(),
+                    out: building.downstream(),
+                };
+                building.stateful::<K, V, _>(operator);
+                Ok(())
+            },
+        );
+        scope.handle(node)
+    }
+}
+
+struct TransitionOperator<T: Transition> {
+    transition: Arc<T>,
+    states: KeyValueStore<T::Key, T::State>,
+    deadlines: KeyValueStore<T::Key, i64>,
+    /// The running deadlines in the order of their times: the store `deadlines`, turned around.
+    due: BTreeSet<(Timestamp, T::Key)>,
+    out: Downstream<T::Key, T::Effect>,
+}
+
+impl<T: Transition<Key: Clone + Ord>> TransitionOperator<T> {
+    fn take(
+        &mut self,
+        cx: &mut TaskContext,
+        key: &T::Key,
+        step: Step<T::State, T::Effect>,
+        headers: Headers<'_>,
+    ) -> ProcessResult {
+        let timestamp = cx.timestamp();
+        match &step.state {
+            Some(state) => self.states.put(cx, key, state)?,
+            None => self.states.delete(cx, key)?,
+        }
+        self.set_deadline(cx, key, step.deadline)?;
+        for effect in &step.effects {
+            self.out.forward(
+                cx,
+                Record {
+                    key,
+                    value: effect,
+                    timestamp,
+                    headers,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn set_deadline(
+        &mut self,
+        cx: &mut TaskContext,
+        key: &T::Key,
+        deadline: Option<Timestamp>,
+    ) -> ProcessResult {
+        let running = self.deadlines.get(cx, key)?.map(Timestamp::from_millis);
+        if running == deadline {
+            return Ok(());
+        }
+        if let Some(running) = running {
+            self.due.remove(&(running, key.clone()));
+        }
+        match deadline {
+            Some(deadline) => {
+                self.due.insert((deadline, key.clone()));
+                self.deadlines.put(cx, key, &deadline.as_millis())
+            }
+            None => self.deadlines.delete(cx, key),
+        }
+    }
+
+    /// The first deadline that has passed.
+    fn next_due(&self, at: Timestamp) -> Option<T::Key> {
+        let (deadline, key) = self.due.first()?;
+        (*deadline <= at).then(|| key.clone())
+    }
+}
+
+impl<T: Transition<Key: Clone + Ord>> Operator<T::Key, T::Event> for TransitionOperator<T> {
+    fn process(
+        &mut self,
+        cx: &mut TaskContext,
+        record: Record<'_, T::Key, T::Event>,
+    ) -> ProcessResult {
+        let state = self.states.get(cx, record.key)?;
+        let step = self
+            .transition
+            .on_event(record.key, state, record.value, record.timestamp);
+        self.take(cx, record.key, step, record.headers)
+    }
+}
+
+impl<T: Transition<Key: Clone + Ord>> Hooks for TransitionOperator<T> {
+    fn init(&mut self, cx: &mut TaskContext) -> ProcessResult {
+        let running = self.deadlines.all(cx)?;
+        self.due = running
+            .into_iter()
+            .map(|(key, deadline)| (Timestamp::from_millis(deadline), key))
+            .collect();
+        Ok(())
+    }
+
+    fn tick(&mut self, cx: &mut TaskContext, at: Timestamp) -> ProcessResult {
+        while let Some(key) = self.next_due(at) {
+            let step = match self.states.get(cx, &key)? {
+                Some(state) => self.transition.on_deadline(&key, state, at),
+                None => Step {
+                    state: None,
+                    effects: Vec::new(),
+                    deadline: None,
+                },
+            };
+            // A step that keeps a deadline in the past would be taken again for ever: it waits for
+            // the next tick instead.
+            let deadline = step
+                .deadline
+                .map(|next| next.max(at + std::time::Duration::from_millis(1)));
+            self.take(cx, &key, Step { deadline, ..step }, Headers::EMPTY)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,599 @@
+//! An application: a topology, a log, a state directory, and the threads that bring them together.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use millrace_state::{StateDir, StoreId};
+use parking_lot::{Condvar, Mutex};
+
+use crate::catalog::{Store, changelog_topic, dead_letter_topic};
+use crate::error::{Error, TopologyError};
+use crate::global::GlobalTables;
+use crate::log::{
+    Bounds, Cleanup, CommittedOffset, Log, LogError, Offset, OffsetReset, OutputBatch, Seat,
+    TaskId, TopicPartition, TopicSpec,
+};
+use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::config::StreamsConfig;
+use crate::runtime::global::GlobalThread;
+use crate::runtime::query::{QueryableStore, StoreRegistry};
+use crate::runtime::thread::{Moment, Progress, StreamThread};
+use crate::serde::Data;
+use crate::task::{DeadLetters, Inputs, Task, TaskContext, TaskStore, decode_stream_time};
+use crate::time::Timestamp;
+use crate::topology::{Instance, Places, Subtopology, Topology};
+
+/// The pause after the log did not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all threads of an application share.
+pub(crate) struct Shared {
+    pub(crate) application: Arc<str>,
+    pub(crate) config: StreamsConfig,
+    topology: Topology,
+    log: Arc<dyn Log>,
+    state: StateDir,
+    clock: Arc<dyn Clock>,
+    registry: Arc<StoreRegistry>,
+    /// The number of partitions of every topic, as far as it was asked for.
+    partitions: Mutex<HashMap<Arc<str>, i32>>,
+}
+
+impl Shared {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            wall_clock: self.clock.now(),
+            elapsed: self.clock.elapsed(),
+        }
+    }
+
+    pub(crate) fn reset_offset(&self, bounds: Bounds) -> Offset {
+        match self.config.offset_reset {
+            OffsetReset::Earliest => bounds.start,
+            OffsetReset::Latest => bounds.end,
+        }
+    }
+
+    fn part(&self, id: TaskId) -> Result<&Subtopology, Error> {
+        let index = usize::try_from(id.subtopology).unwrap_or(usize::MAX);
+        self.topology.subtopologies().get(index).ok_or_else(|| {
+            Error::Config(format!(
+                "the group assigned task `{id}`, which this topology has not"
+            ))
+        })
+    }
+
+    /// The input partitions of a task: its own partition of every topic that has it.
+    pub(crate) fn input_partitions(&self, id: TaskId) -> Vec<TopicPartition> {
+        let Ok(part) = self.part(id) else {
+            return Vec::new();
+        };
+        let metadata = self.topology.source_topics_of(part, &self.application);
+        let partitions = self.partitions.lock();
+        let has_it = |topic: &Arc<str>| partitions.get(topic).is_none_or(|n| id.partition < *n);
+        let inputs = metadata.into_iter().filter(has_it);
+        inputs
+            .map(|topic| TopicPartition::new(topic, id.partition))
+            .collect()
+    }
+
+    pub(crate) fn open_stores(
+        &self,
+        id: TaskId,
+        outputs: &mut OutputBatch,
+    ) -> Result<Vec<TaskStore>, Error> {
+        // Now that the group has created the internal topics, their partitions can be known.
+        self.places()?;
+        let mut stores = Vec::new();
+        for (name, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
+            let store = StoreId::new(&self.application, id.to_string(), &name);
+            let store = self.state.open_store(&store)?;
+            let changelog = TopicPartition::new(changelog, id.partition);
+            stores.push(TaskStore::new(name, store, changelog, outputs));
+        }
+        Ok(stores)
+    }
+
+    pub(crate) fn open_task(
+        &self,
+        id: TaskId,
+        stores: Vec<TaskStore>,
+        globals: GlobalTables,
+        begin: Vec<(TopicPartition, CommittedOffset)>,
+        moment: Moment,
+        outputs: &mut OutputBatch,
+    ) -> Result<Task, Error> {
+        let places = self.places()?;
+        let part = self.part(id)?;
+        let instance = Instance::build(&self.topology, part, &places, outputs)
+            .map_err(|source| Error::Task { task: id, source })?;
+        let mut inputs = Inputs::default();
+        let mut stream_time = Timestamp::UNKNOWN;
+        for (partition, committed) in begin {
+            stream_time = stream_time.max(decode_stream_time(&committed.metadata));
+            inputs.add(partition, committed.offset);
+        }
+        let dead_letters = dead_letter_topic(&self.application);
+        let partitions = places.partitions.get(dead_letters.as_str());
+        let dead_letters = partitions.map(|n| DeadLetters::new(&self.application, *n, outputs));
+        let limit = self.config.record_bytes_max;
+        let cx = TaskContext::new(id, stores, globals, limit, stream_time, moment.wall_clock);
+        Ok(Task::new(
+            cx,
+            instance,
+            inputs,
+            self.config.errors,
+            dead_letters,
+        ))
+    }
+
+    /// The number of partitions of every topic: asked for again when one is missing.
+    fn places(&self) -> Result<Places, Error> {
+        let mut written = self.topology.written_topics(&self.application);
+        written.push(dead_letter_topic(&self.application).into());
+        let mut known = self.partitions.lock();
+        if written.iter().any(|topic| !known.contains_key(topic)) {
+            known.extend(
+                self.log
+                    .topics()?
+                    .into_iter()
+                    .map(|info| (info.name, info.partitions)),
+            );
+        }
+        if let Some(topic) = written.iter().find(|topic| !known.contains_key(*topic)) {
+            return Err(TopologyError::MissingTopic {
+                topic: topic.as_ref().into(),
+            }
+            .into());
+        }
+        Ok(Places {
+            application: self.application.clone(),
+            resources: self.config.resources.clone(),
+            partitions: known.clone(),
+        })
+    }
+
+    pub(crate) fn register(&self, id: TaskId, stores: &[TaskStore]) {
+        for store in stores {
+            self.registry
+                .add(store.name(), id.partition, store.store().reader());
+        }
+    }
+
+    pub(crate) fn unregister(&self, id: TaskId, stores: &[TaskStore]) {
+        for store in stores {
+            self.registry.remove(store.name(), id.partition);
+        }
+    }
+}
+
+/// Prepares an application.
+pub struct StreamsBuilder {
+    topology: Topology,
+    application: Option<String>,
+    config: StreamsConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for StreamsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamsBuilder({})", self.topology.name())
+    }
+}
+
+impl StreamsBuilder {
+    /// The application's id: its group, and the prefix of its internal topics. The topology's name
+    /// if it is not set.
+    #[must_use]
+    pub fn application(mut self, id: impl Into<String>) -> Self {
+        self.application = Some(id.into());
+        self
+    }
+
+    /// Sets the configuration.
+    #[must_use]
+    pub fn config(mut self, config: StreamsConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Creates the dead-letter topic, joins the group and starts the threads.
+    ///
+    /// # Errors
+    /// When the log refuses, or the topology's serdes cannot be built.
+    pub fn start(self, log: Arc<dyn Log>, state: StateDir) -> Result<Streams, Error> {
+        let application = self.prepare(log, state)?;
+        application.start_threads()
+    }
+
+    /// Prepares the application without starting a thread: for those who drive
+    /// [`StreamThread::step`] themselves, such as a simulation.
+    ///
+    /// # Errors
+    /// As [`StreamsBuilder::start`].
+    pub fn prepare(self, log: Arc<dyn Log>, state: StateDir) -> Result<Application, Error> {
+        let name = self
+            .application
+            .unwrap_or_else(|| self.topology.name().into());
+        let application: Arc<str> = name.into();
+        let dead_letters = TopicSpec {
+            name: dead_letter_topic(&application).into(),
+            partitions: 1,
+            cleanup: Cleanup::Delete { retention: None },
+        };
+        log.create_topics(&[dead_letters])?;
+        let shared = Arc::new(Shared {
+            application,
+            config: self.config,
+            topology: self.topology,
+            log,
+            state,
+            clock: self.clock,
+            registry: Arc::default(),
+            partitions: Mutex::default(),
+        });
+        let globals = GlobalThread::open(
+            &shared.topology,
+            &shared.application,
+            &*shared.log,
+            &shared.state,
+            &shared.registry,
+        )?;
+        Ok(Application { shared, globals })
+    }
+}
+
+/// An application whose threads are not started.
+pub struct Application {
+    shared: Arc<Shared>,
+    globals: GlobalThread,
+}
+
+impl Application {
+    /// The member number `index` of this process.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub fn stream_thread(&self, index: usize) -> Result<StreamThread, Error> {
+        let shared = &self.shared;
+        let process = shared.state.process_id();
+        let seat = Seat {
+            application: shared.application.clone(),
+            process_id: process.to_owned(),
+            member_id: member_id(process, &shared.application, index),
+            endpoint: shared.config.endpoint.clone(),
+            topology: Arc::new(shared.topology.metadata(&shared.application)),
+            offset_reset: shared.config.offset_reset,
+            fetch_bytes_max: shared.config.fetch_bytes_max,
+            transaction_timeout: shared.config.transaction_timeout,
+        };
+        let member = shared.log.join(seat)?;
+        let reader = shared.log.reader(crate::log::Isolation::ReadCommitted)?;
+        Ok(StreamThread::new(
+            shared.clone(),
+            member,
+            reader,
+            self.globals.tables(),
+        ))
+    }
+
+    /// Reads the global tables on; answers true if there was something to read.
+    ///
+    /// # Errors
+    /// When the log does not answer, or a record is not of its table.
+    pub fn step_globals(&mut self) -> Result<bool, Error> {
+        self.globals.step(Duration::ZERO)
+    }
+
+    fn start_threads(mut self) -> Result<Streams, Error> {
+        let control = Arc::new(Control::default());
+        self.globals.catch_up()?;
+        let mut threads = Vec::new();
+        for index in 0..self.shared.config.stream_threads.max(1) {
+            threads.push(spawn_stream_thread(&self, index, control.clone())?);
+        }
+        let Application { shared, globals } = self;
+        if !globals.is_empty() {
+            threads.push(spawn_global_thread(
+                globals,
+                &shared.application,
+                control.clone(),
+            )?);
+        }
+        Ok(Streams {
+            shared,
+            control,
+            threads: Mutex::new(threads),
+        })
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Application({})", self.shared.application)
+    }
+}
+
+/// The same after a restart, another for each thread and application of the process.
+fn member_id(process: &str, application: &str, index: usize) -> String {
+    format!("{process}-{application}-{index}")
+}
+
+/// How an application is.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum ApplicationState {
+    /// Waiting for an assignment, or restoring.
+    #[default]
+    Rebalancing,
+    /// Every assigned task runs.
+    Running,
+    /// Closed as asked.
+    Closed,
+    /// Stopped by an error.
+    Failed(Error),
+}
+
+/// What the threads and the handle tell each other.
+#[derive(Default)]
+struct Control {
+    closing: AtomicBool,
+    status: Mutex<Status>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Status {
+    /// Per stream thread, whether all its tasks run.
+    restored: Vec<bool>,
+    error: Option<Error>,
+    closed: bool,
+}
+
+impl Control {
+    fn set_restored(&self, index: usize, restored: bool) {
+        let mut status = self.status.lock();
+        if status.restored.len() <= index {
+            status.restored.resize(index + 1, false);
+        }
+        if let Some(slot) = status
+            .restored
+            .get_mut(index)
+            .filter(|slot| **slot != restored)
+        {
+            *slot = restored;
+            self.changed.notify_all();
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        self.status.lock().error.get_or_insert(error);
+        self.closing.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Waits, but not longer than until the application is closed.
+    fn pause(&self, pause: Duration) {
+        let mut status = self.status.lock();
+        if !self.is_closing() {
+            self.changed.wait_for(&mut status, pause);
+        }
+    }
+}
+
+fn spawn_stream_thread(
+    application: &Application,
+    index: usize,
+    control: Arc<Control>,
+) -> Result<JoinHandle<()>, Error> {
+    let name = format!("{}-stream-{index}", application.shared.application);
+    // The thread makes its member itself, because operators stay on their thread; whether the log
+    // takes the member is told back before `start` returns.
+    let (shared, tables) = (application.shared.clone(), application.globals.tables());
+    let seat = Application {
+        shared: shared.clone(),
+        globals: GlobalThread::with_tables(tables),
+    };
+    let (told, ready) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        let mut thread = match seat.stream_thread(index) {
+            Ok(thread) => {
+                // The receiver waits for this.
+                let _ = told.send(Ok(()));
+                thread
+            }
+            Err(error) => {
+                let _ = told.send(Err(error));
+                return;
+            }
+        };
+        run_stream_thread(&mut thread, index, &control);
+    };
+    let thread = spawn(name, run)?;
+    match ready.recv() {
+        Ok(joined) => joined.map(|()| thread),
+        Err(_) => Err(Error::Config(
+            "the stream thread ended before it began".into(),
+        )),
+    }
+}
+
+fn run_stream_thread(thread: &mut StreamThread, index: usize, control: &Control) {
+    while !control.is_closing() {
+        match thread.step() {
+            Ok(Progress::Busy | Progress::Idle) => {
+                control.set_restored(index, thread.is_restored());
+            }
+            Ok(Progress::Unavailable) => control.pause(RETRY_PAUSE),
+            Err(error) => {
+                tracing::error!(%error, "stream thread stops");
+                control.fail(error);
+            }
+        }
+    }
+    if let Err(error) = thread.close() {
+        tracing::warn!(%error, "stream thread closed without its last commit");
+    }
+}
+
+fn spawn_global_thread(
+    mut globals: GlobalThread,
+    application: &str,
+    control: Arc<Control>,
+) -> Result<JoinHandle<()>, Error> {
+    spawn(format!("{application}-global"), move || {
+        while !control.is_closing() {
+            match globals.step(Duration::from_millis(50)) {
+                Ok(_) => {}
+                Err(Error::Log(LogError::Unavailable(reason))) => {
+                    tracing::warn!(%reason, "log unavailable");
+                    control.pause(RETRY_PAUSE);
+                }
+                Err(error) => control.fail(error),
+            }
+        }
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime owns its threads and joins them"
+)]
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(|error| Error::Config(format!("cannot start a thread: {error}")))
+}
+
+/// A running application. Dropping it closes it.
+pub struct Streams {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Streams {
+    /// Prepares an application that runs `topology`.
+    pub fn builder(topology: &Topology) -> StreamsBuilder {
+        StreamsBuilder {
+            topology: topology.clone(),
+            application: None,
+            config: StreamsConfig::default(),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+
+    /// How it is.
+    pub fn state(&self) -> ApplicationState {
+        state_of(&self.control.status.lock())
+    }
+
+    /// Waits until every assigned task runs, or the application has stopped, or the time is over;
+    /// answers the state then.
+    pub fn wait_until_running(&self, timeout: Duration) -> ApplicationState {
+        let mut status = self.control.status.lock();
+        let waiting =
+            |status: &mut Status| matches!(state_of(status), ApplicationState::Rebalancing);
+        self.control
+            .changed
+            .wait_while_for(&mut status, waiting, timeout);
+        state_of(&status)
+    }
+
+    /// The application's id.
+    pub fn application(&self) -> &str {
+        &self.shared.application
+    }
+
+    /// A store or global table, for reading its committed state from any thread.
+    ///
+    /// # Errors
+    /// When the topology has no such store, or its serdes cannot be built.
+    pub fn store<K: Data, V: Data>(
+        &self,
+        store: Store<K, V>,
+    ) -> Result<QueryableStore<K, V>, Error> {
+        let shared = &self.shared;
+        let graph = shared.topology.graph();
+        let global = graph
+            .globals()
+            .iter()
+            .find(|global| &*global.store == store.name());
+        let topic: Arc<str> = match global {
+            Some(global) => global.topic.clone(),
+            None if graph.store_index(store.name()).is_some() => {
+                changelog_topic(&shared.application, store.name()).into()
+            }
+            None => {
+                return Err(TopologyError::UnconnectedStore {
+                    store: store.name().into(),
+                }
+                .into());
+            }
+        };
+        let topics = shared.log.topics()?;
+        let found = topics.iter().find(|info| info.name == topic);
+        let partitions = found
+            .ok_or_else(|| TopologyError::MissingTopic {
+                topic: topic.as_ref().into(),
+            })?
+            .partitions;
+        let (registry, resources) = (shared.registry.clone(), &shared.config.resources);
+        QueryableStore::new(store, registry, partitions, &topic, resources).map_err(Error::Query)
+    }
+
+    /// Commits what is processed, closes all tasks, leaves the group, and waits for the threads.
+    pub fn close(&self) {
+        self.control.closing.store(true, Ordering::SeqCst);
+        self.control.changed.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the application has panicked");
+            }
+        }
+        self.control.status.lock().closed = true;
+    }
+}
+
+fn state_of(status: &Status) -> ApplicationState {
+    if let Some(error) = &status.error {
+        return ApplicationState::Failed(error.clone());
+    }
+    if status.closed {
+        return ApplicationState::Closed;
+    }
+    let running = !status.restored.is_empty() && status.restored.iter().all(|r| *r);
+    if running {
+        ApplicationState::Running
+    } else {
+        ApplicationState::Rebalancing
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Streams({})", self.shared.application)
+    }
+}

@@ -1,0 +1,17 @@
+//! The runtime: stream threads that run an application's tasks on a log.
+
+mod application;
+mod clock;
+mod commit;
+mod config;
+mod global;
+mod query;
+mod restore;
+mod thread;
+
+pub use application::{Application, ApplicationState, Streams, StreamsBuilder};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::StreamsConfig;
+pub use query::QueryableStore;
+pub(crate) use restore::restore_batch;
+pub use thread::{Progress, StreamThread};

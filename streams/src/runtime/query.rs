@@ -1,0 +1,148 @@
+//! Interactive queries: typed reads of committed state, from any thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use millrace_state::StoreReader;
+use parking_lot::{Mutex, RwLock};
+
+use crate::catalog::Store;
+use crate::error::Error;
+use crate::headers::{HeaderList, Headers};
+use crate::partitioner::partition_of;
+use crate::serde::{Data, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::store::{Timestamped, split_timestamp};
+
+/// The stores that this instance holds now, by name and partition.
+#[derive(Default)]
+pub(crate) struct StoreRegistry {
+    stores: RwLock<BTreeMap<Arc<str>, BTreeMap<i32, StoreReader>>>,
+}
+
+impl StoreRegistry {
+    pub(crate) fn add(&self, store: &Arc<str>, partition: i32, reader: StoreReader) {
+        self.stores
+            .write()
+            .entry(store.clone())
+            .or_default()
+            .insert(partition, reader);
+    }
+
+    pub(crate) fn remove(&self, store: &str, partition: i32) {
+        if let Some(partitions) = self.stores.write().get_mut(store) {
+            partitions.remove(&partition);
+        }
+    }
+
+    fn partition(&self, store: &str, partition: i32) -> Option<StoreReader> {
+        self.stores.read().get(store)?.get(&partition).cloned()
+    }
+
+    fn all(&self, store: &str) -> Vec<StoreReader> {
+        let stores = self.stores.read();
+        stores
+            .get(store)
+            .map(|p| p.values().cloned().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// A store of the application, as a query sees it: committed state only, of the partitions that
+/// this instance holds.
+pub struct QueryableStore<K: Data, V: Data> {
+    name: &'static str,
+    registry: Arc<StoreRegistry>,
+    partitions: i32,
+    serdes: Mutex<(K::Serde, V::Serde)>,
+}
+
+impl<K: Data, V: Data> QueryableStore<K, V> {
+    pub(crate) fn new(
+        store: Store<K, V>,
+        registry: Arc<StoreRegistry>,
+        partitions: i32,
+        topic: &str,
+        resources: &Resources,
+    ) -> Result<Self, SerdeError> {
+        let keys = K::serde(&SerdeContext {
+            topic,
+            role: Role::Key,
+            resources,
+        })?;
+        let values = V::serde(&SerdeContext {
+            topic,
+            role: Role::Value,
+            resources,
+        })?;
+        Ok(Self {
+            name: store.name(),
+            registry,
+            partitions,
+            serdes: Mutex::new((keys, values)),
+        })
+    }
+
+    /// The value under `key`; `None` also when another instance holds the key's partition.
+    ///
+    /// # Errors
+    /// When the key has no bytes, or the stored bytes are no `V`.
+    pub fn get(&self, key: &K) -> Result<Option<V>, Error> {
+        let mut serdes = self.serdes.lock();
+        let (keys, values) = &mut *serdes;
+        let mut bytes = Vec::new();
+        keys.serialize(key, &mut HeaderList::new(), &mut bytes)
+            .map_err(query_error)?;
+        let partition = partition_of(&bytes, self.partitions);
+        let Some(reader) = self.registry.partition(self.name, partition) else {
+            return Ok(None);
+        };
+        let decoded = reader.get_with(&bytes, |stored| decode(values, stored))?;
+        Ok(decoded.map_err(query_error)?.map(|stored| stored.value))
+    }
+
+    /// All keys and values of the partitions that this instance holds, in byte order within each.
+    ///
+    /// # Errors
+    /// When stored bytes are no `(K, V)`.
+    pub fn all(&self) -> Result<Vec<(K, V)>, Error> {
+        let mut found = Vec::new();
+        for reader in self.registry.all(self.name) {
+            let pairs = reader.range(&[], None)?;
+            let mut serdes = self.serdes.lock();
+            let (keys, values) = &mut *serdes;
+            for (key, stored) in pairs {
+                let key = keys
+                    .deserialize(Some(&key), Headers::EMPTY)
+                    .map_err(query_error)?;
+                if let Some(stored) = decode(values, Some(&stored)).map_err(query_error)? {
+                    found.push((key, stored.value));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<K: Data, V: Data> fmt::Debug for QueryableStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueryableStore({})", self.name)
+    }
+}
+
+fn decode<V, S: Serde<V>>(
+    values: &mut S,
+    stored: Option<&[u8]>,
+) -> Result<Option<Timestamped<V>>, SerdeError> {
+    let Some((timestamp, bytes)) = stored.and_then(split_timestamp) else {
+        return Ok(None);
+    };
+    Ok(Some(Timestamped {
+        value: values.deserialize(Some(bytes), Headers::EMPTY)?,
+        timestamp,
+    }))
+}
+
+fn query_error(error: SerdeError) -> Error {
+    Error::Query(error)
+}

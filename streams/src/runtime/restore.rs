@@ -1,0 +1,156 @@
+//! Restoring tasks and standbys: stores that follow their changelogs.
+
+use millrace_state::Store;
+
+use crate::error::Error;
+use crate::log::{Bounds, Offset, RecordBatch, TaskId, TopicPartition};
+use crate::store::TIMESTAMP_BYTES;
+use crate::task::TaskStore;
+
+/// A task whose stores follow their changelogs: until they are restored, or, as a standby, for as
+/// long as it lasts.
+pub(crate) struct Restoring {
+    pub(crate) id: TaskId,
+    /// True if the task is to run as soon as it is restored.
+    pub(crate) active: bool,
+    followers: Vec<Follower>,
+}
+
+/// One store and how far it has come.
+struct Follower {
+    store: TaskStore,
+    /// The offset to read next.
+    position: Offset,
+    /// The changelog's end when the restore began; `None` until it is known.
+    target: Option<Offset>,
+}
+
+impl Restoring {
+    pub(crate) fn new(id: TaskId, active: bool, stores: Vec<TaskStore>) -> Self {
+        let follower = |store: TaskStore| {
+            let position = store.store().position().unwrap_or(0);
+            Follower {
+                store,
+                position,
+                target: None,
+            }
+        };
+        Self {
+            id,
+            active,
+            followers: stores.into_iter().map(follower).collect(),
+        }
+    }
+
+    /// The changelog partitions.
+    pub(crate) fn changelogs(&self) -> Vec<TopicPartition> {
+        self.followers
+            .iter()
+            .map(|follower| follower.store.changelog().clone())
+            .collect()
+    }
+
+    /// Where to read on, per changelog partition.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
+        self.followers
+            .iter()
+            .map(|follower| (follower.store.changelog().clone(), follower.position))
+    }
+
+    /// Sets the targets; `bounds` are those of [`Restoring::changelogs`]. A store that does not
+    /// fit its changelog, because that was truncated or made anew, is wiped and read from the
+    /// start.
+    pub(crate) fn begin(&mut self, bounds: &[Bounds]) -> Result<(), Error> {
+        for (follower, bounds) in self.followers.iter_mut().zip(bounds) {
+            let known = follower.store.store().position();
+            let fits = known.is_some_and(|at| (bounds.start..=bounds.end).contains(&at));
+            if !fits {
+                if known.is_some() {
+                    let changelog = follower.store.changelog();
+                    tracing::warn!(%changelog, ?known, ?bounds, "store does not fit its changelog; rebuilt");
+                    follower.store.store_mut().wipe()?;
+                }
+                follower.position = bounds.start;
+            }
+            follower.target = Some(bounds.end);
+        }
+        Ok(())
+    }
+
+    /// True if every store has reached its target.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.followers
+            .iter()
+            .all(|f| f.target.is_some_and(|target| f.position >= target))
+    }
+
+    /// True if the targets are set.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.followers
+            .iter()
+            .all(|follower| follower.target.is_some())
+    }
+
+    /// The task's role has changed: as a task to run, it first catches up with the end as it is now.
+    pub(crate) fn promote(&mut self, active: bool) {
+        if active && !self.active {
+            for follower in &mut self.followers {
+                follower.target = None;
+            }
+        }
+        self.active = active;
+    }
+
+    /// The records to read next of `partition` are gone: its store begins again.
+    pub(crate) fn restart(&mut self, partition: &TopicPartition) {
+        for follower in &mut self.followers {
+            if follower.store.changelog() == partition {
+                follower.target = None;
+            }
+        }
+    }
+
+    /// Applies a batch; answers false if it belongs to another task.
+    pub(crate) fn apply(&mut self, batch: &RecordBatch) -> Result<bool, Error> {
+        let mine = |follower: &&mut Follower| *follower.store.changelog() == batch.partition;
+        let Some(follower) = self.followers.iter_mut().find(mine) else {
+            return Ok(false);
+        };
+        if batch.position < follower.position {
+            return Ok(true);
+        }
+        follower.position = batch.position;
+        metrics::counter!("restore_records_total").increment(batch.len() as u64);
+        restore_batch(follower.store.store_mut(), batch)?;
+        Ok(true)
+    }
+
+    pub(crate) fn into_stores(self) -> Vec<TaskStore> {
+        self.followers
+            .into_iter()
+            .map(|follower| follower.store)
+            .collect()
+    }
+}
+
+/// Writes a changelog's records into a store's committed state.
+pub(crate) fn restore_batch(store: &mut Store, batch: &RecordBatch) -> Result<(), Error> {
+    // The stored form has the record's timestamp in front of the value: built end to end first, so
+    // that the store can borrow it.
+    let mut stored = Vec::with_capacity(batch.bytes() + batch.len() * TIMESTAMP_BYTES);
+    let mut spans = Vec::with_capacity(batch.len());
+    for record in batch.iter() {
+        let Some(key) = record.key else { continue };
+        let start = stored.len();
+        if let Some(value) = record.value {
+            stored.extend_from_slice(&record.timestamp.as_millis().to_be_bytes());
+            stored.extend_from_slice(value);
+        }
+        spans.push((key, record.value.map(|_| start..stored.len())));
+    }
+    let pairs = spans
+        .into_iter()
+        .map(|(key, span)| (key, span.and_then(|span| stored.get(span))));
+    store.restore(pairs, batch.position)?;
+    Ok(())
+}

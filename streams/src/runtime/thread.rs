@@ -1,0 +1,644 @@
+//! A stream thread: one member of the group, which runs the tasks that the group gives it.
+//!
+//! [`StreamThread::step`] does one round: follow the assignment, restore, fetch, process, tick,
+//! commit. It is driven by a loop on a thread of its own, or by the simulation, step by step.
+//!
+//! Whatever goes wrong with a transaction, there is one way back: [`Member::recover`], drop what is
+//! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
+//! go on. A store is never ahead of the log, so nothing is ever wiped for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ProcessError};
+use crate::global::GlobalTables;
+use crate::log::{
+    Assignment, CommittedOffset, HeldTasks, LogError, Member, OutputBatch, Reader, RecordBatch,
+    TaskId, TopicPartition,
+};
+use crate::runtime::application::Shared;
+use crate::runtime::commit::CommitPolicy;
+use crate::runtime::restore::Restoring;
+use crate::serde::SerdeError;
+use crate::task::Task;
+use crate::time::Timestamp;
+
+/// The records that a task processes before the next task has its turn.
+const TURN_RECORDS: usize = 1_000;
+/// The output that is handed to the log before the commit, so that sending and processing overlap.
+const SEND_BYTES: usize = 64 << 10;
+/// The longest wait for records when there is nothing else to do.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How often tasks get the wall clock.
+const TICK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Records were processed, restored, or committed.
+    Busy,
+    /// There was nothing to do.
+    Idle,
+    /// The log, or what a serde needs, does not answer: try again after a pause.
+    Unavailable,
+}
+
+/// A moment, as the clock tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) wall_clock: Timestamp,
+    pub(crate) elapsed: Duration,
+}
+
+/// One member of an application's group, with its tasks.
+pub struct StreamThread {
+    shared: Arc<Shared>,
+    member: Box<dyn Member>,
+    /// Reads changelogs.
+    reader: Box<dyn Reader>,
+    globals: GlobalTables,
+    running: BTreeMap<TaskId, Task>,
+    /// Tasks that are being restored, and standbys.
+    restoring: BTreeMap<TaskId, Restoring>,
+    outputs: OutputBatch,
+    /// True if something of the open transaction was handed to the log.
+    sent_bytes: usize,
+    policy: CommitPolicy,
+    /// Set when the transaction cannot go on: the next step begins with the way back.
+    needs_recovery: bool,
+    /// True if the last fetch found nothing.
+    drained: bool,
+    last_tick: Option<Duration>,
+    fetched: Vec<RecordBatch>,
+    used: Vec<RecordBatch>,
+}
+
+impl StreamThread {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        member: Box<dyn Member>,
+        reader: Box<dyn Reader>,
+        globals: GlobalTables,
+    ) -> Self {
+        let config = &shared.config;
+        let policy = CommitPolicy::new(
+            config.commit_interval,
+            config.commit_bytes_max,
+            config.early_commit_interval,
+        );
+        Self {
+            shared,
+            member,
+            reader,
+            globals,
+            running: BTreeMap::new(),
+            restoring: BTreeMap::new(),
+            outputs: OutputBatch::new(),
+            sent_bytes: 0,
+            policy,
+            needs_recovery: false,
+            drained: false,
+            last_tick: None,
+            fetched: Vec::new(),
+            used: Vec::new(),
+        }
+    }
+
+    /// Does one round; waits for records, for up to 50 ms, only if there is nothing else to do.
+    ///
+    /// # Errors
+    /// What does not pass by itself: the thread must be closed.
+    pub fn step(&mut self) -> Result<Progress, Error> {
+        match self.round() {
+            Ok(progress) => Ok(progress),
+            Err(error) => self.handle(error),
+        }
+    }
+
+    /// True if every assigned task runs.
+    pub fn is_restored(&self) -> bool {
+        self.restoring.values().all(|task| !task.active)
+    }
+
+    /// Commits, closes all tasks and leaves the group.
+    ///
+    /// # Errors
+    /// When the last commit fails; the tasks are closed and the seat is given up all the same.
+    pub fn close(&mut self) -> Result<(), Error> {
+        let now = self.shared.moment();
+        let committed = if self.needs_recovery {
+            Ok(())
+        } else {
+            self.commit(now)
+        };
+        let closed = self.close_tasks(|_| true);
+        let left = self.member.leave();
+        committed?;
+        closed?;
+        Ok(left?)
+    }
+
+    fn round(&mut self) -> Result<Progress, Error> {
+        if self.needs_recovery {
+            self.recover()?;
+        }
+        let mut busy = self.follow_assignment()?;
+        busy |= self.restore()?;
+        let now = self.shared.moment();
+        busy |= self.fetch(now, busy)?;
+        busy |= self.process()?;
+        let now = self.shared.moment();
+        self.tick(now)?;
+        busy |= self.commit_if_due(now)?;
+        Ok(if busy { Progress::Busy } else { Progress::Idle })
+    }
+
+    /// Decides what an error means for the thread.
+    fn handle(&mut self, error: Error) -> Result<Progress, Error> {
+        match error {
+            Error::Log(LogError::MemberLost(reason)) => {
+                tracing::warn!(%reason, "member lost; closing its tasks and joining again");
+                self.lose_tasks()?;
+                self.member.rejoin()?;
+                Ok(Progress::Busy)
+            }
+            Error::Log(LogError::Unavailable(reason)) => {
+                tracing::warn!(%reason, "log unavailable");
+                self.needs_recovery = true;
+                Ok(Progress::Unavailable)
+            }
+            Error::Process {
+                source:
+                    ProcessError::Input(SerdeError::Unavailable { reason })
+                    | ProcessError::Serde(SerdeError::Unavailable { reason }),
+                ..
+            } => {
+                tracing::warn!(%reason, "serde unavailable");
+                self.needs_recovery = true;
+                Ok(Progress::Unavailable)
+            }
+            error => {
+                self.needs_recovery = true;
+                Err(error)
+            }
+        }
+    }
+
+    // --- the way back
+
+    fn recover(&mut self) -> Result<(), Error> {
+        self.member.recover()?;
+        self.outputs.clear();
+        self.sent_bytes = 0;
+        for (id, task) in std::mem::take(&mut self.running) {
+            self.shared.unregister(id, task.stores());
+            let mut stores = task.into_stores();
+            for store in &mut stores {
+                store.discard();
+            }
+            self.restoring.insert(id, Restoring::new(id, true, stores));
+        }
+        self.policy.clean(self.shared.moment().elapsed);
+        self.needs_recovery = false;
+        self.assign_inputs()?;
+        self.assign_changelogs()
+    }
+
+    /// Closes every task without a commit.
+    fn lose_tasks(&mut self) -> Result<(), Error> {
+        self.outputs.clear();
+        self.sent_bytes = 0;
+        self.needs_recovery = false;
+        self.policy.clean(self.shared.moment().elapsed);
+        for task in self.running.values_mut() {
+            for store in task.stores_mut() {
+                store.discard();
+            }
+        }
+        self.close_tasks(|_| true)
+    }
+
+    // --- assignment
+
+    fn follow_assignment(&mut self) -> Result<bool, Error> {
+        let Some(assignment) = self.member.poll_assignment()? else {
+            return Ok(false);
+        };
+        tracing::info!(
+            application = %self.shared.application,
+            epoch = assignment.epoch,
+            active = assignment.active.len(),
+            standby = assignment.standby.len(),
+            "assignment"
+        );
+        let stays = |id: TaskId| assignment.active.contains(&id);
+        if self.running.keys().any(|id| !stays(*id)) {
+            self.commit(self.shared.moment())?;
+        }
+        self.demote(&assignment)?;
+        let held = |id: TaskId| stays(id) || assignment.standby.contains(&id);
+        self.close_tasks(|id| !held(id))?;
+        self.open_tasks(&assignment)?;
+        self.assign_inputs()?;
+        self.assign_changelogs()?;
+        self.member.confirm(&self.held())?;
+        Ok(true)
+    }
+
+    /// Turns running tasks that stay here as standbys into standbys.
+    fn demote(&mut self, assignment: &Assignment) -> Result<(), Error> {
+        for id in &assignment.standby {
+            if let Some(task) = self.running.remove(id) {
+                self.shared.unregister(*id, task.stores());
+                self.restoring
+                    .insert(*id, Restoring::new(*id, false, task.into_stores()));
+            } else if let Some(restoring) = self.restoring.get_mut(id) {
+                restoring.active = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_tasks(&mut self, assignment: &Assignment) -> Result<(), Error> {
+        let active = assignment.active.iter().map(|id| (*id, true));
+        let standby = assignment.standby.iter().map(|id| (*id, false));
+        for (id, active) in active.chain(standby) {
+            if self.running.contains_key(&id) {
+                continue;
+            }
+            if let Some(restoring) = self.restoring.get_mut(&id) {
+                // A standby takes over: what it has followed so far stays.
+                restoring.promote(active);
+                continue;
+            }
+            let stores = self.shared.open_stores(id, &mut self.outputs)?;
+            self.restoring
+                .insert(id, Restoring::new(id, active, stores));
+        }
+        Ok(())
+    }
+
+    fn close_tasks(&mut self, closes: impl Fn(TaskId) -> bool) -> Result<(), Error> {
+        let ids: Vec<TaskId> = self
+            .running
+            .keys()
+            .chain(self.restoring.keys())
+            .copied()
+            .filter(|id| closes(*id))
+            .collect();
+        for id in ids {
+            let stores = match (self.running.remove(&id), self.restoring.remove(&id)) {
+                (Some(task), _) => {
+                    self.shared.unregister(id, task.stores());
+                    task.into_stores()
+                }
+                (None, Some(restoring)) => restoring.into_stores(),
+                (None, None) => continue,
+            };
+            for store in stores {
+                store.into_store().close()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> HeldTasks {
+        let restoring = |active| {
+            let of_kind = self
+                .restoring
+                .values()
+                .filter(move |task| task.active == active);
+            of_kind.map(|task| task.id)
+        };
+        HeldTasks {
+            active: self
+                .running
+                .keys()
+                .copied()
+                .chain(restoring(true))
+                .collect(),
+            standby: restoring(false).collect(),
+        }
+    }
+
+    /// Fetches the inputs of the running tasks, from where each has come to.
+    fn assign_inputs(&mut self) -> Result<(), Error> {
+        let tasks = self.running.values();
+        let positions: Vec<_> = tasks.flat_map(|task| task.inputs().positions()).collect();
+        self.member.assign(&positions)?;
+        let paused: Vec<TopicPartition> = self
+            .running
+            .values()
+            .flat_map(|task| task.inputs().paused().cloned())
+            .collect();
+        if !paused.is_empty() {
+            self.member.pause(&paused)?;
+        }
+        Ok(())
+    }
+
+    fn assign_changelogs(&mut self) -> Result<(), Error> {
+        let tasks = self.restoring.values().filter(|task| task.has_begun());
+        let positions: Vec<_> = tasks.flat_map(Restoring::positions).collect();
+        Ok(self.reader.assign(&positions)?)
+    }
+
+    // --- restore
+
+    fn restore(&mut self) -> Result<bool, Error> {
+        if self.restoring.is_empty() {
+            return Ok(false);
+        }
+        self.begin_restores()?;
+        let busy = self.apply_changelogs()?;
+        let restored: Vec<TaskId> = self
+            .restoring
+            .values()
+            .filter(|task| task.active && task.is_restored())
+            .map(|task| task.id)
+            .collect();
+        if restored.is_empty() {
+            return Ok(busy);
+        }
+        for id in restored {
+            self.activate(id)?;
+        }
+        self.assign_inputs()?;
+        self.assign_changelogs()?;
+        Ok(true)
+    }
+
+    /// Finds out how far each changelog goes. The committed offsets are read first: that waits for
+    /// a commit that the task's owner before this one has under way, so that the end is behind it.
+    fn begin_restores(&mut self) -> Result<(), Error> {
+        let waiting: Vec<TaskId> = self
+            .restoring
+            .values()
+            .filter(|task| !task.has_begun())
+            .map(|task| task.id)
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        for id in &waiting {
+            self.member.committed(&self.shared.input_partitions(*id))?;
+        }
+        for id in &waiting {
+            let Some(task) = self.restoring.get_mut(id) else {
+                continue;
+            };
+            let bounds = self.reader.bounds(&task.changelogs())?;
+            task.begin(&bounds)?;
+        }
+        self.assign_changelogs()
+    }
+
+    fn apply_changelogs(&mut self) -> Result<bool, Error> {
+        if self
+            .restoring
+            .values()
+            .all(|task| task.active && task.is_restored())
+        {
+            return Ok(false);
+        }
+        let mut batches = std::mem::take(&mut self.fetched);
+        match self.reader.fetch(Duration::ZERO, &mut batches) {
+            Ok(()) => {}
+            Err(LogError::OffsetOutOfRange { partition, .. }) => {
+                // The changelog was cut off under a follower: it begins again from the start.
+                for task in self.restoring.values_mut() {
+                    task.restart(&partition);
+                }
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let busy = !batches.is_empty();
+        for batch in batches.drain(..) {
+            for task in self.restoring.values_mut() {
+                if task.apply(&batch)? {
+                    break;
+                }
+            }
+        }
+        self.fetched = batches;
+        Ok(busy)
+    }
+
+    /// Makes a restored task run.
+    fn activate(&mut self, id: TaskId) -> Result<(), Error> {
+        let Some(restoring) = self.restoring.remove(&id) else {
+            return Ok(());
+        };
+        let partitions = self.shared.input_partitions(id);
+        let committed = self.member.committed(&partitions)?;
+        let begin = self.begin_offsets(&partitions, committed)?;
+        let moment = self.shared.moment();
+        let (stores, globals) = (restoring.into_stores(), self.globals.clone());
+        let mut task =
+            self.shared
+                .open_task(id, stores, globals, begin, moment, &mut self.outputs)?;
+        task.init(&mut self.outputs)?;
+        self.shared.register(id, task.stores());
+        self.running.insert(id, task);
+        tracing::info!(application = %self.shared.application, task = %id, "task runs");
+        Ok(())
+    }
+
+    /// Where to begin in each partition: at the committed offset, or as the reset policy says.
+    fn begin_offsets(
+        &mut self,
+        partitions: &[TopicPartition],
+        committed: Vec<Option<CommittedOffset>>,
+    ) -> Result<Vec<(TopicPartition, CommittedOffset)>, Error> {
+        let bounds = self.member.bounds(partitions)?;
+        let mut begin = Vec::with_capacity(partitions.len());
+        for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {
+            let offset = match committed {
+                Some(committed) if committed.offset < bounds.start => {
+                    return Err(LogError::OffsetOutOfRange {
+                        partition: partition.clone(),
+                        wanted: committed.offset,
+                        start: bounds.start,
+                    }
+                    .into());
+                }
+                Some(committed) => committed,
+                None => CommittedOffset {
+                    offset: self.shared.reset_offset(bounds),
+                    metadata: String::new(),
+                },
+            };
+            begin.push((partition.clone(), offset));
+        }
+        Ok(begin)
+    }
+
+    // --- records
+
+    fn fetch(&mut self, now: Moment, busy: bool) -> Result<bool, Error> {
+        let ready = self
+            .running
+            .values()
+            .any(|task| task.inputs().next_queue().is_some());
+        let wait = if busy || ready {
+            Duration::ZERO
+        } else {
+            self.idle_wait(now)
+        };
+        let mut batches = std::mem::take(&mut self.fetched);
+        self.member.fetch(wait, &mut batches)?;
+        self.drained = batches.iter().all(RecordBatch::is_empty);
+        for batch in batches.drain(..) {
+            self.take_in(batch);
+        }
+        self.fetched = batches;
+        self.balance()?;
+        Ok(!self.drained)
+    }
+
+    fn take_in(&mut self, batch: RecordBatch) {
+        let mut batch = batch;
+        for task in self.running.values_mut() {
+            match task.inputs_mut().push(batch) {
+                Ok(used) => {
+                    used.into_iter()
+                        .for_each(|batch| self.member.recycle(batch));
+                    return;
+                }
+                Err(other) => batch = other,
+            }
+        }
+        // The partition is not read any more.
+        self.member.recycle(batch);
+    }
+
+    /// Pauses partitions whose queues are full, and resumes those that have room again.
+    fn balance(&mut self) -> Result<(), Error> {
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for task in self.running.values_mut() {
+            task.inputs_mut()
+                .balance(self.shared.config.queue_bytes_max, &mut pause, &mut resume);
+        }
+        if !pause.is_empty() {
+            self.member.pause(&pause)?;
+        }
+        if !resume.is_empty() {
+            self.member.resume(&resume)?;
+        }
+        Ok(())
+    }
+
+    fn idle_wait(&self, now: Moment) -> Duration {
+        if !self.is_restored() {
+            return Duration::from_millis(1);
+        }
+        self.policy
+            .wait(now.elapsed)
+            .map_or(IDLE_WAIT, |wait| wait.min(IDLE_WAIT))
+    }
+
+    fn process(&mut self) -> Result<bool, Error> {
+        let mut processed = 0;
+        for task in self.running.values_mut() {
+            processed += task.process(TURN_RECORDS, &mut self.outputs, &mut self.used)?;
+        }
+        for batch in self.used.drain(..) {
+            self.member.recycle(batch);
+        }
+        if processed > 0 {
+            metrics::counter!("process_records_total").increment(processed as u64);
+            self.policy.dirty(self.shared.moment().elapsed);
+        }
+        if self.outputs.bytes() >= SEND_BYTES {
+            self.send()?;
+        }
+        Ok(processed > 0)
+    }
+
+    fn tick(&mut self, now: Moment) -> Result<(), Error> {
+        if self
+            .last_tick
+            .is_some_and(|last| now.elapsed.saturating_sub(last) < TICK_INTERVAL)
+        {
+            return Ok(());
+        }
+        self.last_tick = Some(now.elapsed);
+        for task in self.running.values_mut() {
+            task.tick(now.wall_clock, &mut self.outputs)?;
+            if task.is_dirty() {
+                self.policy.dirty(now.elapsed);
+            }
+        }
+        Ok(())
+    }
+
+    // --- commit
+
+    fn commit_if_due(&mut self, now: Moment) -> Result<bool, Error> {
+        let ready = self
+            .running
+            .values()
+            .any(|task| task.inputs().next_queue().is_some());
+        let drained = self.drained && !ready;
+        if !self
+            .policy
+            .is_due(now.elapsed, self.uncommitted_bytes(), drained)
+        {
+            return Ok(false);
+        }
+        self.commit(now)?;
+        Ok(true)
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        let buffered: usize = self.running.values().map(Task::buffered_bytes).sum();
+        self.sent_bytes + self.outputs.bytes() + buffered
+    }
+
+    fn send(&mut self) -> Result<(), Error> {
+        self.sent_bytes += self.outputs.bytes();
+        Ok(self.member.send(&mut self.outputs)?)
+    }
+
+    /// Commits all tasks of the thread in one transaction, then applies the stores' buffers.
+    fn commit(&mut self, now: Moment) -> Result<(), Error> {
+        for task in self.running.values_mut() {
+            task.prepare_commit(&mut self.outputs)?;
+        }
+        let offsets: Vec<(TopicPartition, CommittedOffset)> =
+            self.running.values().flat_map(Task::offsets).collect();
+        let nothing = offsets.is_empty() && self.outputs.is_empty() && self.sent_bytes == 0;
+        if nothing {
+            self.policy.clean(now.elapsed);
+            return Ok(());
+        }
+        self.send()?;
+        let committed = match self.member.commit(&offsets) {
+            Ok(committed) => committed,
+            Err(error) => {
+                metrics::counter!("commit_failures_total").increment(1);
+                tracing::warn!(%error, application = %self.shared.application, "commit failed");
+                return self.recover();
+            }
+        };
+        for task in self.running.values_mut() {
+            task.committed(&committed.last_offsets)?;
+        }
+        self.sent_bytes = 0;
+        self.policy.clean(self.shared.moment().elapsed);
+        metrics::counter!("commit_total").increment(1);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StreamThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamThread")
+            .field("application", &self.shared.application)
+            .field("running", &self.running.keys())
+            .finish_non_exhaustive()
+    }
+}

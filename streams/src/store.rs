@@ -1,0 +1,244 @@
+//! Typed access to a task's stores.
+//!
+//! A store holds, under a key's bytes, eight bytes of timestamp (milliseconds, big-endian) and the
+//! value's bytes: Kafka Streams' timestamped key-value store.
+
+use std::fmt;
+
+use crate::catalog::Store;
+use crate::error::{ProcessError, ProcessResult};
+use crate::headers::{HeaderList, Headers};
+use crate::serde::{Data, Presence, Role, Serde, SerdeError};
+use crate::task::TaskContext;
+use crate::time::Timestamp;
+use crate::topology::Locator;
+
+/// The bytes in front of each stored value.
+pub(crate) const TIMESTAMP_BYTES: usize = 8;
+
+/// Splits stored bytes into the timestamp and the value's bytes.
+pub(crate) fn split_timestamp(stored: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (timestamp, value) = stored.split_first_chunk::<TIMESTAMP_BYTES>()?;
+    Some((
+        Timestamp::from_millis(i64::from_be_bytes(*timestamp)),
+        value,
+    ))
+}
+
+/// A value and the timestamp of the record that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamped<V> {
+    /// The value.
+    pub value: V,
+    /// When it was written, in the time of records.
+    pub timestamp: Timestamp,
+}
+
+/// A handle on one store of the task at hand.
+///
+/// A processor gets it in [`crate::Processor::init`] and keeps it: there is no look-up by name
+/// afterwards. Reads see the writes of the running transaction.
+pub struct KeyValueStore<K: Data, V: Data> {
+    name: &'static str,
+    slot: usize,
+    keys: K::Serde,
+    values: V::Serde,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    unused_headers: HeaderList,
+}
+
+impl<K: Data, V: Data> KeyValueStore<K, V> {
+    pub(crate) fn new(locator: Locator<'_>, store: Store<K, V>) -> Result<Self, ProcessError> {
+        let (slot, changelog) = locator.store(store.name())?;
+        Ok(Self {
+            name: store.name(),
+            slot,
+            keys: locator.places.serde::<K>(&changelog, Role::Key)?,
+            values: locator.places.serde::<V>(&changelog, Role::Value)?,
+            key: Vec::new(),
+            value: Vec::new(),
+            unused_headers: HeaderList::new(),
+        })
+    }
+
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// The store's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the key has no bytes, the stored bytes are no `V`, or the store cannot be read.
+    pub fn get(&mut self, cx: &impl StoreAccess, key: &K) -> Result<Option<V>, ProcessError> {
+        Ok(self.get_timestamped(cx, key)?.map(|stored| stored.value))
+    }
+
+    /// The value under `key` with its timestamp.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::get`].
+    pub fn get_timestamped(
+        &mut self,
+        cx: &impl StoreAccess,
+        key: &K,
+    ) -> Result<Option<Timestamped<V>>, ProcessError> {
+        self.encode_key(key)?;
+        let values = &mut self.values;
+        cx.task()
+            .store(self.slot)?
+            .get_with(&self.key, |stored| decode(values, stored))?
+    }
+
+    /// Writes `value` under `key`, at the timestamp of the record being processed.
+    ///
+    /// # Errors
+    /// When key or value have no bytes, or the record would be larger than the log takes.
+    pub fn put(&mut self, cx: &mut impl StoreAccess, key: &K, value: &V) -> ProcessResult {
+        let at = cx.task().timestamp();
+        self.put_at(cx, key, value, at)
+    }
+
+    /// Writes `value` under `key` with a timestamp of its own.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::put`].
+    pub fn put_at(
+        &mut self,
+        cx: &mut impl StoreAccess,
+        key: &K,
+        value: &V,
+        at: Timestamp,
+    ) -> ProcessResult {
+        self.encode_key(key)?;
+        self.value.clear();
+        self.value.extend_from_slice(&at.as_millis().to_be_bytes());
+        match self
+            .values
+            .serialize(value, &mut self.unused_headers, &mut self.value)?
+        {
+            Presence::Value => cx.task_mut().put(self.slot, &self.key, &self.value),
+            Presence::Null => cx.task_mut().delete(self.slot, &self.key),
+        }
+    }
+
+    /// Removes `key` and its value, if there is one.
+    ///
+    /// # Errors
+    /// When the key has no bytes.
+    pub fn delete(&mut self, cx: &mut impl StoreAccess, key: &K) -> ProcessResult {
+        self.encode_key(key)?;
+        cx.task_mut().delete(self.slot, &self.key)
+    }
+
+    /// Keys and values whose keys' bytes lie in `from..to`, in byte order.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::get`].
+    pub fn range(
+        &mut self,
+        cx: &impl StoreAccess,
+        from: &K,
+        to: &K,
+    ) -> Result<Vec<(K, V)>, ProcessError> {
+        self.encode_key(to)?;
+        let end = self.key.clone();
+        self.encode_key(from)?;
+        let found = cx.task().store(self.slot)?.range(&self.key, Some(&end))?;
+        self.decode_all(found)
+    }
+
+    /// All keys and values, in the byte order of the keys.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::get`].
+    pub fn all(&mut self, cx: &impl StoreAccess) -> Result<Vec<(K, V)>, ProcessError> {
+        let found = cx.task().store(self.slot)?.range(&[], None)?;
+        self.decode_all(found)
+    }
+
+    fn decode_all(
+        &mut self,
+        found: Vec<(Box<[u8]>, Box<[u8]>)>,
+    ) -> Result<Vec<(K, V)>, ProcessError> {
+        let mut decoded = Vec::with_capacity(found.len());
+        for (key, stored) in found {
+            let key = self.decode_key(&key)?;
+            if let Some(stored) = self.decode_value(Some(&stored))? {
+                decoded.push((key, stored.value));
+            }
+        }
+        Ok(decoded)
+    }
+
+    pub(crate) fn decode_key(&mut self, bytes: &[u8]) -> Result<K, ProcessError> {
+        Ok(self.keys.deserialize(Some(bytes), Headers::EMPTY)?)
+    }
+
+    pub(crate) fn decode_value(
+        &mut self,
+        stored: Option<&[u8]>,
+    ) -> Result<Option<Timestamped<V>>, ProcessError> {
+        decode(&mut self.values, stored)
+    }
+
+    fn encode_key(&mut self, key: &K) -> Result<(), ProcessError> {
+        self.key.clear();
+        match self
+            .keys
+            .serialize(key, &mut self.unused_headers, &mut self.key)?
+        {
+            Presence::Value => Ok(()),
+            Presence::Null => Err(SerdeError::Null { what: "key" }.into()),
+        }
+    }
+}
+
+impl<K: Data, V: Data> fmt::Debug for KeyValueStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyValueStore({})", self.name)
+    }
+}
+
+fn decode<V, S: Serde<V>>(
+    values: &mut S,
+    stored: Option<&[u8]>,
+) -> Result<Option<Timestamped<V>>, ProcessError> {
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    let (timestamp, bytes) = split_timestamp(stored).ok_or_else(|| SerdeError::Malformed {
+        what: "stored value",
+        reason: format!("{} bytes, shorter than its timestamp", stored.len()),
+    })?;
+    let value = values.deserialize(Some(bytes), Headers::EMPTY)?;
+    Ok(Some(Timestamped { value, timestamp }))
+}
+
+/// What a store handle works on: the context of a processor, or of a task.
+pub trait StoreAccess: sealed::Sealed {
+    #[doc(hidden)]
+    fn task(&self) -> &TaskContext;
+    #[doc(hidden)]
+    fn task_mut(&mut self) -> &mut TaskContext;
+}
+
+impl StoreAccess for TaskContext {
+    fn task(&self) -> &TaskContext {
+        self
+    }
+
+    fn task_mut(&mut self) -> &mut TaskContext {
+        self
+    }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+    impl Sealed for crate::task::TaskContext {}
+}

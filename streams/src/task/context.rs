@@ -1,0 +1,153 @@
+//! What the operators of a task share: stores, output, time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{ProcessError, ProcessResult, TopologyError};
+use crate::global::GlobalTables;
+use crate::log::{OutputBatch, TaskId};
+use crate::store::TIMESTAMP_BYTES;
+use crate::task::punctuation::{Due, PunctuationId, PunctuationKind, PunctuationQueue};
+use crate::task::stores::TaskStore;
+use crate::time::Timestamp;
+
+/// What the operators of one task share.
+pub struct TaskContext {
+    pub(crate) id: TaskId,
+    pub(crate) stores: Vec<TaskStore>,
+    pub(crate) globals: GlobalTables,
+    /// The stream thread's output, lent for the time of a call.
+    pub(crate) outputs: OutputBatch,
+    /// The most that key, value and headers of a record may take.
+    pub(crate) record_bytes_max: usize,
+    pub(crate) by_stream_time: PunctuationQueue,
+    pub(crate) by_wall_clock: PunctuationQueue,
+    /// The number of the hooks that are being called.
+    pub(crate) hook: usize,
+    stream_time: Timestamp,
+    wall_clock: Timestamp,
+    /// The timestamp of the record, punctuation or tick at hand.
+    timestamp: Timestamp,
+}
+
+impl TaskContext {
+    pub(crate) fn new(
+        id: TaskId,
+        stores: Vec<TaskStore>,
+        globals: GlobalTables,
+        record_bytes_max: usize,
+        stream_time: Timestamp,
+        wall_clock: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            stores,
+            globals,
+            outputs: OutputBatch::new(),
+            record_bytes_max,
+            by_stream_time: PunctuationQueue::default(),
+            by_wall_clock: PunctuationQueue::default(),
+            hook: 0,
+            stream_time,
+            wall_clock,
+            timestamp: stream_time,
+        }
+    }
+
+    /// The largest timestamp that the task has seen.
+    pub(crate) fn stream_time(&self) -> Timestamp {
+        self.stream_time
+    }
+
+    pub(crate) fn wall_clock(&self) -> Timestamp {
+        self.wall_clock
+    }
+
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// A record with this timestamp is processed next.
+    pub(crate) fn begin_record(&mut self, timestamp: Timestamp) {
+        self.timestamp = timestamp;
+        self.stream_time = self.stream_time.max(timestamp);
+    }
+
+    /// A punctuation or tick at this time is processed next.
+    pub(crate) fn begin_tick(&mut self, at: Timestamp) {
+        self.timestamp = at;
+    }
+
+    /// The wall clock shows `at`; it never goes back for a task.
+    pub(crate) fn set_wall_clock(&mut self, at: Timestamp) {
+        self.wall_clock = self.wall_clock.max(at);
+    }
+
+    /// Schedules a punctuation for the operator whose hooks are being called.
+    pub(crate) fn schedule(
+        &mut self,
+        id: PunctuationId,
+        kind: PunctuationKind,
+        interval: Duration,
+    ) {
+        let due = Due {
+            hook: self.hook,
+            id,
+        };
+        match kind {
+            // The first record of all is behind the beginning of time, so it makes it due.
+            PunctuationKind::StreamTime => {
+                self.by_stream_time
+                    .schedule(due, interval, Timestamp::from_millis(0) + interval);
+            }
+            PunctuationKind::WallClock => {
+                self.by_wall_clock
+                    .schedule(due, interval, self.wall_clock + interval);
+            }
+        }
+    }
+
+    pub(crate) fn store(&self, slot: usize) -> Result<&TaskStore, ProcessError> {
+        self.stores.get(slot).ok_or_else(|| no_such_slot(slot))
+    }
+
+    pub(crate) fn put(&mut self, slot: usize, key: &[u8], stored: &[u8]) -> ProcessResult {
+        let limit = self.record_bytes_max;
+        let store = self
+            .stores
+            .get_mut(slot)
+            .ok_or_else(|| no_such_slot(slot))?;
+        let bytes = (key.len() + stored.len()).saturating_sub(TIMESTAMP_BYTES);
+        if bytes > limit {
+            let target: Arc<str> = store.name().clone();
+            return Err(ProcessError::TooLarge {
+                target,
+                bytes,
+                limit,
+            });
+        }
+        store.put(key, stored)
+    }
+
+    pub(crate) fn delete(&mut self, slot: usize, key: &[u8]) -> ProcessResult {
+        let store = self
+            .stores
+            .get_mut(slot)
+            .ok_or_else(|| no_such_slot(slot))?;
+        store.delete(key)
+    }
+}
+
+fn no_such_slot(slot: usize) -> ProcessError {
+    TopologyError::UnconnectedStore {
+        store: format!("slot {slot}"),
+    }
+    .into()
+}
+
+impl fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskContext({})", self.id)
+    }
+}

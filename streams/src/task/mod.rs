@@ -1,0 +1,20 @@
+//! Tasks: one partition of one sub-topology each, as deterministic state machines.
+//!
+//! Records and ticks go in, records and store writes come out. A task reads no clock, no random
+//! source and no socket, so the same task runs on a stream thread, in the test driver and in the
+//! simulation.
+
+mod active;
+mod context;
+mod dead_letter;
+mod inputs;
+mod punctuation;
+mod stores;
+
+pub(crate) use active::{Task, decode_stream_time};
+pub use context::TaskContext;
+pub(crate) use dead_letter::DeadLetters;
+pub use dead_letter::{ErrorHandling, OnError};
+pub(crate) use inputs::Inputs;
+pub use punctuation::{PunctuationId, PunctuationKind};
+pub(crate) use stores::{ChangeList, TaskStore};

@@ -1,0 +1,193 @@
+//! A task's stores, as bytes: a store of the state directory and its changelog.
+
+use std::sync::Arc;
+
+use millrace_state::Store;
+
+use crate::error::{ProcessError, ProcessResult};
+use crate::headers::Headers;
+use crate::log::{Offset, OutputBatch, OutputRecord, TopicPartition, TopicSlot};
+use crate::store::split_timestamp;
+use crate::task::TaskContext;
+use crate::time::Timestamp;
+
+/// Keys and values as bytes.
+pub(crate) type Pairs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+/// One store of a task.
+pub(crate) struct TaskStore {
+    name: Arc<str>,
+    store: Store,
+    /// The changelog partition.
+    changelog: TopicPartition,
+    slot: TopicSlot,
+}
+
+impl TaskStore {
+    pub(crate) fn new(
+        name: Arc<str>,
+        store: Store,
+        changelog: TopicPartition,
+        outputs: &mut OutputBatch,
+    ) -> Self {
+        let slot = outputs.slot(&changelog.topic);
+        Self {
+            name,
+            store,
+            changelog,
+            slot,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn changelog(&self) -> &TopicPartition {
+        &self.changelog
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    pub(crate) fn into_store(self) -> Store {
+        self.store
+    }
+
+    /// Runs `read` on the stored bytes under `key`.
+    pub(crate) fn get_with<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, ProcessError> {
+        Ok(self.store.get_with(key, read)?)
+    }
+
+    /// Pairs with keys in `from..to`, in byte order; `None` means no upper end.
+    pub(crate) fn range(&self, from: &[u8], to: Option<&[u8]>) -> Result<Pairs, ProcessError> {
+        Ok(self.store.range(from, to)?)
+    }
+
+    pub(crate) fn put(&mut self, key: &[u8], stored: &[u8]) -> ProcessResult {
+        Ok(self.store.put(key, stored)?)
+    }
+
+    pub(crate) fn delete(&mut self, key: &[u8]) -> ProcessResult {
+        Ok(self.store.delete(key)?)
+    }
+
+    /// Writes what has changed since the last commit to the changelog: per key one record, with the
+    /// value's own timestamp, or a tombstone with `now`.
+    pub(crate) fn log_changes(
+        &self,
+        outputs: &mut OutputBatch,
+        now: Timestamp,
+    ) -> Result<(), ProcessError> {
+        self.store.for_each_change(|key, old, new| {
+            if old.is_none() && new.is_none() {
+                return;
+            }
+            let stored = new.and_then(split_timestamp);
+            outputs.push(OutputRecord {
+                topic: self.slot,
+                partition: self.changelog.partition,
+                timestamp: stored.map_or(now, |(timestamp, _)| timestamp),
+                headers: Headers::EMPTY,
+                key: Some(key),
+                value: stored.map(|(_, value)| value),
+            });
+        })?;
+        Ok(())
+    }
+
+    /// Makes the buffer's content the committed state, after the log has committed it.
+    pub(crate) fn commit(
+        &mut self,
+        last_offsets: &[(TopicSlot, i32, Offset)],
+    ) -> Result<(), ProcessError> {
+        let mine = |(slot, partition, _): &&(TopicSlot, i32, Offset)| {
+            *slot == self.slot && *partition == self.changelog.partition
+        };
+        let next = last_offsets
+            .iter()
+            .find(mine)
+            .map(|(_, _, offset)| offset + 1);
+        Ok(self.store.commit(next)?)
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.store.discard();
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.store.buffered_bytes()
+    }
+}
+
+/// The changes of a store's buffer, copied out, so that the store can be used while they are read.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeList {
+    data: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    key: usize,
+    old: Option<usize>,
+    new: Option<usize>,
+}
+
+/// One change of a store, as bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawChange<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) old: Option<&'a [u8]>,
+    pub(crate) new: Option<&'a [u8]>,
+}
+
+impl ChangeList {
+    /// Replaces the content by the changes of the task's store `slot`, in the order of the first
+    /// write to each key.
+    pub(crate) fn take_from(&mut self, cx: &TaskContext, slot: usize) -> ProcessResult {
+        self.data.clear();
+        self.spans.clear();
+        cx.store(slot)?.store.for_each_change(|key, old, new| {
+            if old.is_none() && new.is_none() {
+                return;
+            }
+            let start = self.data.len();
+            self.data.extend_from_slice(key);
+            self.data.extend_from_slice(old.unwrap_or_default());
+            self.data.extend_from_slice(new.unwrap_or_default());
+            let (old, new) = (old.map(<[u8]>::len), new.map(<[u8]>::len));
+            self.spans.push(Span {
+                start,
+                key: key.len(),
+                old,
+                new,
+            });
+        })?;
+        Ok(())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RawChange<'_>> {
+        self.spans.iter().filter_map(|span| {
+            let rest = self.data.get(span.start..)?;
+            let (key, rest) = rest.split_at_checked(span.key)?;
+            let (old, rest) = rest.split_at_checked(span.old.unwrap_or(0))?;
+            let (new, _) = rest.split_at_checked(span.new.unwrap_or(0))?;
+            Some(RawChange {
+                key,
+                old: span.old.map(|_| old),
+                new: span.new.map(|_| new),
+            })
+        })
+    }
+}
