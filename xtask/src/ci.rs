@@ -1,0 +1,119 @@
+//! What CI runs, in the order in which a mistake is cheapest to find.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::repository;
+use crate::setup::{on_path, servers};
+use crate::tidy;
+
+/// Runs every check, whatever the others found, and the tests last; fails if any of them failed.
+pub(crate) fn run() -> Result<()> {
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    let results = [
+        cargo(&["fmt", "--all", "--check"]),
+        tidy::run(),
+        check_dependencies(),
+        cargo(&clippy),
+        test(),
+    ];
+    let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    for failure in &failures {
+        eprintln!("failed: {failure:#}");
+    }
+    if !failures.is_empty() {
+        bail!("{} of 5 steps failed", failures.len());
+    }
+    Ok(())
+}
+
+/// Runs a program with its output passed through; `name` is for the eyes.
+#[expect(clippy::disallowed_methods, reason = "says how long each step took")]
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    let status = command
+        .stdin(Stdio::null())
+        .current_dir(repository::root())
+        .status();
+    let status = status.with_context(|| format!("cannot start '{name}'"))?;
+    if !status.success() {
+        bail!("'{name}' failed ({status})");
+    }
+    eprintln!("== {name}: {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let name = format!("cargo {}", arguments.join(" "));
+    step(&name, repository::cargo().args(arguments))
+}
+
+/// cargo-deny reads the same `deny.toml` as the rules, which already ran: it adds the other
+/// platforms and the list of duplicates.
+fn check_dependencies() -> Result<()> {
+    if !on_path("cargo-deny") {
+        println!("== cargo-deny is not installed: the rules have checked licences and sources");
+        return Ok(());
+    }
+    cargo(&["deny", "check", "licenses", "bans", "sources"])
+}
+
+/// Runs the tests, and says afterwards which of them were skipped for want of a server.
+fn test() -> Result<()> {
+    for (server, available) in servers() {
+        println!(
+            "{server}: {}",
+            if available {
+                "ready"
+            } else {
+                "missing, its tests skip"
+            }
+        );
+    }
+    let report = skip_report()?;
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    let tested = step(
+        &format!("cargo {}", arguments.join(" ")),
+        repository::cargo()
+            .args(arguments)
+            .env("MILLRACE_SKIPPED", &report),
+    );
+    let skipped = fs::read_to_string(&report).unwrap_or_default();
+    fs::remove_file(&report)?;
+    if !skipped.is_empty() {
+        println!(
+            "== {} tests were skipped:\n{}",
+            skipped.lines().count(),
+            distinct(&skipped)
+        );
+    }
+    tested
+}
+
+/// An empty place for the tests' reports.
+fn skip_report() -> Result<PathBuf> {
+    let file = env::temp_dir().join(format!("millrace-skipped-{}", std::process::id()));
+    fs::write(&file, "")?;
+    Ok(file)
+}
+
+fn distinct(text: &str) -> String {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines.join("\n")
+}
