@@ -1,0 +1,148 @@
+//! The log on a Kafka cluster, version 4.2 or newer: librdkafka moves the data, and membership
+//! speaks Kafka's own Streams group protocol (KIP-1071).
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `ffi` | librdkafka's own calls, behind safe types |
+//! | `wire`, `requests` | the few requests of membership, on a connection of their own |
+//! | `membership`, `heartbeat` | what a member says and understands; the thread that says it |
+//! | `transaction`, `outbox`, `watchdog` | exactly once: the producer, and the one way back |
+//! | `fetcher` | reading assigned partitions into batches |
+//! | `member`, `reader`, `writer`, `admin` | the port |
+//!
+//! The broker creates changelog and repartition topics, places tasks and standbys, and refuses
+//! commits of members that it has removed. A member keeps its id over restarts, so that it gets its
+//! tasks back at once; its transactional id is made of it, so that it fences its former self.
+//!
+//! ```no_run
+//! use millrace_streams::log::Log;
+//! use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
+//!
+//! let log = KafkaLog::connect(KafkaOptions::new("127.0.0.1:9092"))?;
+//! for topic in log.topics()? {
+//!     println!("{} {}", topic.name, topic.partitions);
+//! }
+//! # Ok::<(), millrace_streams::log::LogError>(())
+//! ```
+
+mod admin;
+mod context;
+mod fetcher;
+mod ffi;
+mod heartbeat;
+mod member;
+mod membership;
+mod options;
+mod outbox;
+mod reader;
+mod requests;
+mod transaction;
+mod watchdog;
+mod wire;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use options::KafkaOptions;
+
+use self::admin::Admin;
+use self::heartbeat::addresses;
+use self::member::{KafkaMember, committed_offsets};
+use self::reader::KafkaReader;
+use self::requests::speaks_streams_groups;
+use self::wire::Connection;
+use self::writer::KafkaWriter;
+use crate::log::{
+    CommittedOffset, Isolation, Log, LogError, Member, Reader, Seat, TopicInfo, TopicPartition,
+    TopicSpec, Writer,
+};
+
+/// How long each broker that is named may take to say what it can do.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// [`Log`] on a Kafka cluster.
+pub struct KafkaLog {
+    options: KafkaOptions,
+    admin: Admin,
+}
+
+impl KafkaLog {
+    /// Connects to a cluster, and makes sure that it can carry Streams groups.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] when no broker answers, [`LogError::Config`] when the cluster is
+    /// too old or an option cannot be honoured.
+    pub fn connect(options: KafkaOptions) -> Result<Self, LogError> {
+        options.check()?;
+        check_cluster(&options.bootstrap)?;
+        let admin = Admin::open(&options)?;
+        Ok(Self { options, admin })
+    }
+}
+
+impl fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaLog")
+            .field("bootstrap", &self.options.bootstrap)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log for KafkaLog {
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.admin.create(topics)
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        self.admin.delete(topics)
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
+        self.admin.topics()
+    }
+
+    fn join(&self, seat: Seat) -> Result<Box<dyn Member>, LogError> {
+        Ok(Box::new(KafkaMember::join(&self.options, &seat)?))
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(KafkaReader::open(&self.options, isolation)?))
+    }
+
+    fn writer(&self, name: &str) -> Result<Arc<dyn Writer>, LogError> {
+        Ok(Arc::new(KafkaWriter::open(&self.options, name)?))
+    }
+
+    fn committed(
+        &self,
+        application: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        committed_offsets(&self.options, application, partitions)
+    }
+}
+
+/// Asks the first broker that answers.
+fn check_cluster(bootstrap: &str) -> Result<(), LogError> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
+    for address in addresses(bootstrap) {
+        let asked = Connection::open(&address, HELLO)
+            .and_then(|mut connection| speaks_streams_groups(&mut connection));
+        match asked {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                return Err(LogError::Config(format!(
+                    "the broker at `{address}` does not know the Streams group protocol: use Kafka \
+                     4.2 or newer, with `streams` among its `group.coordinator.rebalance.protocols`"
+                )));
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(LogError::Unavailable(format!(
+        "no broker answers at `{bootstrap}` ({failure}): start Kafka there, or name another address"
+    )))
+}
