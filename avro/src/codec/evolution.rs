@@ -384,8 +384,16 @@ mod tests {
     #[test]
     fn a_break_names_its_place_and_its_reason() {
         let added = r#"{"name": "b", "type": "int"}"#;
-        check(A, &format!("{A}, {added}"), expect!["direct /b: the field is missing in the writer, and has no default"]);
-        check(A, r#"{"name": "a", "type": "string"}"#, expect!["direct /a: int cannot be read as string"]);
+        check(
+            A,
+            &format!("{A}, {added}"),
+            expect!["direct /b: the field is missing in the writer, and has no default"],
+        );
+        check(
+            A,
+            r#"{"name": "a", "type": "string"}"#,
+            expect!["direct /a: int cannot be read as string"],
+        );
         check(
             r#"{"name": "a", "type": {"type": "array", "items": "long"}}"#,
             r#"{"name": "a", "type": {"type": "array", "items": "int"}}"#,
