@@ -9,4 +9,7 @@
 
 pub mod codec;
 pub mod event;
+pub mod events;
+pub mod keys;
+pub mod money;
 pub mod registry;
