@@ -183,10 +183,19 @@ impl ChangeList {
             }
             let start = self.data.len();
             self.data.extend_from_slice(change.key);
-            self.data.extend_from_slice(change.old.as_deref().unwrap_or_default());
+            self.data
+                .extend_from_slice(change.old.as_deref().unwrap_or_default());
             self.data.extend_from_slice(change.new.unwrap_or_default());
-            let (old, new) = (change.old.as_deref().map(<[u8]>::len), change.new.map(<[u8]>::len));
-            self.spans.push(Span { start, key: change.key.len(), old, new });
+            let (old, new) = (
+                change.old.as_deref().map(<[u8]>::len),
+                change.new.map(<[u8]>::len),
+            );
+            self.spans.push(Span {
+                start,
+                key: change.key.len(),
+                old,
+                new,
+            });
         }
         Ok(())
     }
