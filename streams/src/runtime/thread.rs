@@ -130,7 +130,10 @@ impl StreamThread {
 
     /// True if every assigned task runs and nothing waits to be committed.
     pub fn is_settled(&self) -> bool {
-        self.is_restored() && !self.needs_recovery && !self.needs_rejoin && !self.running.values().any(Task::is_dirty)
+        self.is_restored()
+            && !self.needs_recovery
+            && !self.needs_rejoin
+            && !self.running.values().any(Task::is_dirty)
     }
 
     /// Commits, closes all tasks and leaves the group.
@@ -667,7 +670,9 @@ impl fmt::Debug for StreamThread {
             .field("application", &self.shared.application)
             .field("running", &self.running.keys())
             .field("restoring", &self.restoring.keys())
+            .field("target", &self.target)
             .field("needs_recovery", &self.needs_recovery)
+            .field("needs_rejoin", &self.needs_rejoin)
             .finish_non_exhaustive()
     }
 }

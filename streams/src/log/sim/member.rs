@@ -60,7 +60,8 @@ impl SimMember {
             producer,
             state: State::Idle,
             assignment: Assignment::default(),
-            held: None,
+            // Who joins holds nothing, and says so.
+            held: Some(HeldTasks::default()),
             last_offsets: BTreeMap::new(),
         })
     }
@@ -359,7 +360,7 @@ impl SimMember {
         self.producer = producer;
         self.state = State::Idle;
         self.assignment = Assignment::default();
-        self.held = None;
+        self.held = Some(HeldTasks::default());
         self.last_offsets.clear();
     }
 }
