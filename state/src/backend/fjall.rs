@@ -137,10 +137,15 @@ impl Table for FjallTable {
         }
     }
 
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
+    fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error> {
         let bytes: usize = records.iter().map(Record::len).sum();
         let written = if bytes < INGEST_BYTES_MIN {
-            self.write_batch(records, footer)
+            let mode = if durable {
+                PersistMode::SyncData
+            } else {
+                PersistMode::Buffer
+            };
+            self.write_batch(records, footer, mode)
         } else {
             self.ingest(records, footer)
         };
@@ -150,11 +155,13 @@ impl Table for FjallTable {
 
 impl FjallTable {
     /// Writes through the journal: right for a few records, as it costs one sequential write.
-    fn write_batch(&self, records: &[Record], footer: Footer) -> ::fjall::Result<()> {
-        let mut batch = self
-            .database
-            .batch()
-            .durability(Some(PersistMode::SyncData));
+    fn write_batch(
+        &self,
+        records: &[Record],
+        footer: Footer,
+        mode: PersistMode,
+    ) -> ::fjall::Result<()> {
+        let mut batch = self.database.batch().durability(Some(mode));
         for record in records {
             match record.value() {
                 Some(value) => batch.insert(&self.keyspace, prefixed(record.key()), value),
