@@ -30,6 +30,9 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 /// The memory in front of a keyspace is short-lived: the store itself serves its reads.
 const MEMTABLE_BYTES: u64 = 8 << 20;
 
+/// From here on a flush is written as a table of its own.
+const INGEST_BYTES_MIN: usize = 1 << 20;
+
 /// All stores share the threads that compact; flushes come from one thread.
 const COMPACTION_THREADS: usize = 2;
 
@@ -134,11 +137,31 @@ impl Table for FjallTable {
         }
     }
 
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
-        let mut batch = self
-            .database
-            .batch()
-            .durability(Some(PersistMode::SyncData));
+    fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error> {
+        let bytes: usize = records.iter().map(Record::len).sum();
+        let written = if bytes < INGEST_BYTES_MIN {
+            let mode = if durable {
+                PersistMode::SyncData
+            } else {
+                PersistMode::Buffer
+            };
+            self.write_batch(records, footer, mode)
+        } else {
+            self.ingest(records, footer)
+        };
+        written.map_err(|error| translate(&self.name, error))
+    }
+}
+
+impl FjallTable {
+    /// Writes through the journal: right for a few records, as it costs one sequential write.
+    fn write_batch(
+        &self,
+        records: &[Record],
+        footer: Footer,
+        mode: PersistMode,
+    ) -> ::fjall::Result<()> {
+        let mut batch = self.database.batch().durability(Some(mode));
         for record in records {
             match record.value() {
                 Some(value) => batch.insert(&self.keyspace, prefixed(record.key()), value),
@@ -146,7 +169,21 @@ impl Table for FjallTable {
             }
         }
         batch.insert(&self.keyspace, FOOTER, footer.encode().as_slice());
-        batch.commit().map_err(|error| translate(&self.name, error))
+        batch.commit()
+    }
+
+    /// Writes sorted tables and registers them in one step: right for many records, as it spares
+    /// them the journal and the tree's own memory.
+    fn ingest(&self, records: &[Record], footer: Footer) -> ::fjall::Result<()> {
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        ingestion.write(FOOTER, footer.encode().as_slice())?;
+        for record in records {
+            match record.value() {
+                Some(value) => ingestion.write(prefixed(record.key()), value)?,
+                None => ingestion.write_tombstone(prefixed(record.key()))?,
+            }
+        }
+        ingestion.finish()
     }
 }
 

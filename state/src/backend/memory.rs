@@ -135,7 +135,7 @@ impl Table for MemoryTable {
         }))
     }
 
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
+    fn write(&self, records: &[Record], footer: Footer, _: bool) -> Result<(), Error> {
         if self.full.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(Error::Io {

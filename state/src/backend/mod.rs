@@ -39,9 +39,10 @@ pub(crate) trait Table: Send + Sync {
     /// The records in `range` as of this call: later writes do not show.
     fn scan(&self, range: &KeyRange, reverse: bool) -> Scan;
 
-    /// Writes records, sorted and unique by key, together with the footer: all or nothing, and
-    /// durable when the call returns.
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error>;
+    /// Writes records, sorted and unique by key, together with the footer: all or nothing, and in
+    /// the order of the calls. When the call returns, the write outlives the process; with
+    /// `durable` it outlives the machine's power, and so do all writes before it.
+    fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error>;
 }
 
 /// What a flush says of the state that it completes.
@@ -118,7 +119,7 @@ impl Table for ClosedTable {
         Box::new(std::iter::once(self.closed()))
     }
 
-    fn write(&self, _: &[Record], _: Footer) -> Result<(), Error> {
+    fn write(&self, _: &[Record], _: Footer, _: bool) -> Result<(), Error> {
         self.closed()
     }
 }
