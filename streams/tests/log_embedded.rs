@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::*;
-use millrace_streams::log::{Isolation, Log, LogError, OutputBatch, TopicPartition};
+use millrace_streams::log::{Isolation, Log, LogError, OutputBatch, RecordBatch, TopicPartition};
 
 #[test]
 fn an_acknowledged_append_is_there_after_reopening() {
@@ -174,7 +174,7 @@ fn a_fetch_waits_for_the_first_record_and_no_longer() {
         reader
             .fetch(Duration::from_secs(30), &mut batches)
             .expect("fetched");
-        assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), 1);
+        assert_eq!(batches.iter().map(RecordBatch::len).sum::<usize>(), 1);
         // The other partition tells that it is empty.
         assert!(batches.iter().all(|batch| batch.at_end));
         assert_eq!(batches.len(), 2);
@@ -209,7 +209,7 @@ fn a_small_fetch_is_fair_to_all_partitions_and_keeps_the_order() {
     while next.iter().sum::<i64>() < 400 {
         let mut batches = Vec::new();
         reader.fetch(Duration::ZERO, &mut batches).expect("fetched");
-        assert!(batches.iter().map(|batch| batch.bytes()).sum::<usize>() <= 200);
+        assert!(batches.iter().map(RecordBatch::bytes).sum::<usize>() <= 200);
         for (batch, record) in batches.iter().flat_map(|b| b.iter().map(move |r| (b, r))) {
             let at = &mut next[usize::try_from(batch.partition.partition).expect("small")];
             assert_eq!(record.offset, *at);

@@ -290,8 +290,10 @@ fn a_stalled_sync_delays_commits_but_neither_reading_nor_membership() {
 #[test]
 fn writers_are_told_when_too_much_waits() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut options = EmbeddedOptions::default();
-    options.queue_bytes_max = 1000;
+    let options = EmbeddedOptions {
+        queue_bytes_max: 1000,
+        ..EmbeddedOptions::default()
+    };
     let (log, faults) = open_faulty(dir.path(), options);
     create(&*log, "t", 1);
     faults.stall_ms.store(300, Ordering::SeqCst);

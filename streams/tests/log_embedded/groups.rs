@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_streams::log::{
-    CommitError, HeldTasks, InternalTopic, Log, LogError, Member, OutputBatch, Seat,
+    CommitError, HeldTasks, InternalTopic, Log, LogError, Member, OutputBatch, RecordBatch, Seat,
     SubtopologyMetadata, TaskId, TopicPartition,
 };
 
@@ -295,5 +295,5 @@ fn a_paused_partition_is_not_fetched_until_it_is_resumed() {
     member
         .fetch(Duration::from_millis(10), &mut batches)
         .expect("fetched");
-    assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), 1);
+    assert_eq!(batches.iter().map(RecordBatch::len).sum::<usize>(), 1);
 }

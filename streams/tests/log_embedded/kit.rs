@@ -10,12 +10,12 @@ use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::{
     Cleanup, CommittedOffset, Isolation, Log, LogError, NewRecord, Offset, OffsetReset,
-    OutputBatch, OutputRecord, Position, Seat, SubtopologyMetadata, TopicPartition, TopicSpec,
-    TopologyMetadata,
+    OutputBatch, OutputRecord, Position, RecordBatch, Seat, SubtopologyMetadata, TopicPartition,
+    TopicSpec, TopologyMetadata,
 };
 
 /// Options with small segments, and a cleaner that only runs when it is told to.
-pub fn small() -> EmbeddedOptions {
+pub(crate) fn small() -> EmbeddedOptions {
     EmbeddedOptions {
         segment_bytes: 4096,
         cache_bytes_max: 2048,
@@ -24,15 +24,15 @@ pub fn small() -> EmbeddedOptions {
     }
 }
 
-pub fn try_open(dir: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedLog>, LogError> {
+pub(crate) fn try_open(dir: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedLog>, LogError> {
     EmbeddedLog::open(dir, options)
 }
 
-pub fn open(dir: &Path, options: EmbeddedOptions) -> Arc<EmbeddedLog> {
+pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Arc<EmbeddedLog> {
     try_open(dir, options).expect("the log opens")
 }
 
-pub fn spec(name: &str, partitions: i32) -> TopicSpec {
+pub(crate) fn spec(name: &str, partitions: i32) -> TopicSpec {
     TopicSpec {
         name: name.into(),
         partitions,
@@ -40,16 +40,16 @@ pub fn spec(name: &str, partitions: i32) -> TopicSpec {
     }
 }
 
-pub fn create(log: &dyn Log, name: &str, partitions: i32) {
+pub(crate) fn create(log: &dyn Log, name: &str, partitions: i32) {
     log.create_topics(&[spec(name, partitions)])
         .expect("created");
 }
 
-pub fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     futures::executor::block_on(future)
 }
 
-pub fn record(topic: &str, key: Option<&str>, value: Option<&str>) -> NewRecord {
+pub(crate) fn record(topic: &str, key: Option<&str>, value: Option<&str>) -> NewRecord {
     NewRecord {
         topic: topic.into(),
         key: key.map(|key| key.as_bytes().to_vec()),
@@ -59,7 +59,7 @@ pub fn record(topic: &str, key: Option<&str>, value: Option<&str>) -> NewRecord 
     }
 }
 
-pub fn try_append(
+pub(crate) fn try_append(
     log: &dyn Log,
     topic: &str,
     key: &str,
@@ -71,11 +71,17 @@ pub fn try_append(
     )
 }
 
-pub fn append(log: &dyn Log, topic: &str, key: &str, value: &str) -> Position {
+pub(crate) fn append(log: &dyn Log, topic: &str, key: &str, value: &str) -> Position {
     try_append(log, topic, key, value).expect("appended")
 }
 
-pub fn push(into: &mut OutputBatch, topic: &str, partition: i32, key: &str, value: Option<&str>) {
+pub(crate) fn push(
+    into: &mut OutputBatch,
+    topic: &str,
+    partition: i32,
+    key: &str,
+    value: Option<&str>,
+) {
     let topic = into.slot(topic);
     into.push(OutputRecord {
         topic,
@@ -88,7 +94,7 @@ pub fn push(into: &mut OutputBatch, topic: &str, partition: i32, key: &str, valu
 }
 
 /// A seat of a topology with one sub-topology that reads these topics.
-pub fn seat(application: &str, member_id: &str, sources: &[&str]) -> Seat {
+pub(crate) fn seat(application: &str, member_id: &str, sources: &[&str]) -> Seat {
     let subtopology = SubtopologyMetadata {
         sources: sources.iter().map(|name| Arc::from(*name)).collect(),
         ..SubtopologyMetadata::default()
@@ -96,7 +102,7 @@ pub fn seat(application: &str, member_id: &str, sources: &[&str]) -> Seat {
     seat_of(application, member_id, vec![subtopology])
 }
 
-pub fn seat_of(application: &str, member_id: &str, of: Vec<SubtopologyMetadata>) -> Seat {
+pub(crate) fn seat_of(application: &str, member_id: &str, of: Vec<SubtopologyMetadata>) -> Seat {
     Seat {
         application: application.into(),
         process_id: "process".to_owned(),
@@ -109,7 +115,11 @@ pub fn seat_of(application: &str, member_id: &str, of: Vec<SubtopologyMetadata>)
     }
 }
 
-pub fn offset(topic: &str, partition: i32, offset: Offset) -> (TopicPartition, CommittedOffset) {
+pub(crate) fn offset(
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+) -> (TopicPartition, CommittedOffset) {
     let committed = CommittedOffset {
         offset,
         metadata: format!("at {offset}"),
@@ -119,18 +129,22 @@ pub fn offset(topic: &str, partition: i32, offset: Offset) -> (TopicPartition, C
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
+pub(crate) struct Read {
     pub offset: Offset,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
 }
 
 /// Everything in a partition, from its first offset to its end.
-pub fn read_all(log: &dyn Log, topic: &str, partition: i32) -> Vec<Read> {
+pub(crate) fn read_all(log: &dyn Log, topic: &str, partition: i32) -> Vec<Read> {
     try_read_all(log, topic, partition).expect("readable")
 }
 
-pub fn try_read_all(log: &dyn Log, topic: &str, partition: i32) -> Result<Vec<Read>, LogError> {
+pub(crate) fn try_read_all(
+    log: &dyn Log,
+    topic: &str,
+    partition: i32,
+) -> Result<Vec<Read>, LogError> {
     let partition = TopicPartition::new(topic, partition);
     let mut reader = log.reader(Isolation::ReadCommitted)?;
     let bounds = reader.bounds(std::slice::from_ref(&partition))?[0];
@@ -139,7 +153,7 @@ pub fn try_read_all(log: &dyn Log, topic: &str, partition: i32) -> Result<Vec<Re
     loop {
         let mut batches = Vec::new();
         reader.fetch(Duration::ZERO, &mut batches)?;
-        let records = batches.iter().flat_map(|batch| batch.iter());
+        let records = batches.iter().flat_map(RecordBatch::iter);
         read.extend(records.map(|record| Read {
             offset: record.offset,
             key: record.key.map(<[u8]>::to_vec),
@@ -151,7 +165,7 @@ pub fn try_read_all(log: &dyn Log, topic: &str, partition: i32) -> Result<Vec<Re
     }
 }
 
-pub fn values(records: &[Read]) -> Vec<String> {
+pub(crate) fn values(records: &[Read]) -> Vec<String> {
     let values = records.iter().map(|record| match &record.value {
         Some(value) => String::from_utf8_lossy(value).into_owned(),
         None => "-".to_owned(),
@@ -161,14 +175,14 @@ pub fn values(records: &[Read]) -> Vec<String> {
 
 /// A small generator of numbers: the same seed gives the same ones.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -176,12 +190,12 @@ impl Dice {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next()).expect("64 bits") % end.max(1)
     }
 
     /// True once in `many` times.
-    pub fn one_in(&mut self, many: usize) -> bool {
+    pub(crate) fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 }

@@ -31,6 +31,7 @@ fn segments(dir: &std::path::Path) -> usize {
 fn fill_segment(log: &EmbeddedLog) {
     create(log, "filler", 1);
     append(log, "filler", "k", &"x".repeat(5000));
+    append(log, "filler", "k", "into the next segment");
 }
 
 #[test]

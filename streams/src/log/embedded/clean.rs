@@ -99,7 +99,7 @@ impl Cleaner {
         let rewritten = match run.last() {
             Some(last) if !sections.is_empty() => {
                 let place = (last.id, last.generation + 1);
-                Some(self.write_anew(place, &sections, latest)?)
+                self.write_anew(place, &sections, latest)?
             }
             _ => None,
         };
@@ -116,18 +116,20 @@ impl Cleaner {
         Ok(())
     }
 
+    /// Answers nothing when no record is wanted any more.
     fn write_anew(
         &self,
         place: (u64, u32),
         sections: &[Section],
         latest: &Latest,
-    ) -> Result<Rewritten, LogError> {
+    ) -> Result<Option<Rewritten>, LogError> {
         let (disk, dir) = (&*self.shared.disk, &*self.shared.dir);
         let mut rewriter = Rewriter::new(disk, dir, place, latest)?;
         let path = rewriter.path().to_owned();
         let added = sections.iter().try_for_each(|one| rewriter.add(one));
         let rewritten = added.and_then(|()| rewriter.finish());
-        if rewritten.is_err() {
+        let rewritten = rewritten.map(|one| (one.len > 0).then_some(one));
+        if !matches!(rewritten, Ok(Some(_))) {
             // Whatever is left of it is removed when the log is opened.
             let _ = disk.remove(&path);
         }

@@ -172,7 +172,7 @@ impl Fetcher {
                 cursor.told = Some((batch.position, batch.at_end));
                 into.push(batch);
             }
-            if budget == 0 {
+            if budget == 0 && served + 1 < ready.len() {
                 self.turn = index + 1;
                 break;
             }

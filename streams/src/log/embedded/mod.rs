@@ -183,6 +183,8 @@ impl EmbeddedLog {
     /// [`LogError::Unavailable`] when it could not write; nothing is lost then.
     /// [`LogError::Corrupted`] when it found damage.
     pub fn clean(&self) -> Result<(), LogError> {
+        // A segment that is full now is closed by then.
+        self.shared.wait_for_pending()?;
         self.cleaner.clean()
     }
 }
