@@ -168,7 +168,7 @@ fn a_late_commit_takes_effect_when_it_comes_before_the_recovery() {
     let answer = copy.copy("v", 1);
     assert!(matches!(answer, Err(CommitError::Unknown(_))), "{answer:?}");
     assert!(copy.visible().is_empty(), "not yet");
-    copy.h.log.advance(Duration::from_secs(2));
+    copy.h.log.advance(Duration::from_secs(20));
     assert_eq!(copy.visible(), ["v"]);
     copy.client.recover(&copy.h);
     assert_eq!(copy.committed(), Some(1));
@@ -182,7 +182,7 @@ fn a_late_commit_that_comes_after_the_recovery_does_not_touch_the_next_transacti
     copy.copy("lost", 1).expect_err("unknown");
     copy.client.recover(&copy.h);
     copy.client.send(&copy.output, "k", "next");
-    copy.h.log.advance(Duration::from_secs(2));
+    copy.h.log.advance(Duration::from_secs(20));
     assert_eq!(copy.h.log.counters().late_ends_fenced, 1);
     assert!(copy.visible().is_empty(), "the next one is still open");
     copy.client.commit();

@@ -97,8 +97,8 @@ impl Cluster {
 
     /// Lets a request to commit hang in the network for a while.
     pub(super) fn commit_late(&mut self, producer: ProducerKey) {
-        const CALLS_MAX: usize = 64;
-        const MILLIS_MAX: usize = 2_000;
+        const CALLS_MAX: usize = 1_000;
+        const MILLIS_MAX: usize = 20_000;
         let calls = 1 + self.faults.rng.below(CALLS_MAX) as u64;
         let millis = 1 + self.faults.rng.below(MILLIS_MAX) as u64;
         self.late.push(LateEnd {

@@ -30,7 +30,7 @@ faults! {
     /// The request to end the transaction is lost: unknown, and without effect.
     EndLost,
     /// The request to end the transaction hangs in the network: unknown. It takes effect some
-    /// calls later, after two seconds at the latest, unless a recovery came first: then it is
+    /// calls later, after 20 s at the latest, unless a recovery came first: then it is
     /// fenced.
     EndLate,
     /// The transaction is committed and the reply is lost: unknown, and with effect.
