@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use millrace_streams::log::sim::{Fault, FaultRates, SimCounters, SimLog, SimOptions};
 use millrace_streams::log::{
-    Assignment, Bounds, CommittedOffset, HeldTasks, Isolation, Log, LogError, Member, Offset,
-    OffsetReset, OutputBatch, OutputRecord, RecordBatch, Seat, SubtopologyMetadata, TopicPartition,
-    TopicSpec, TopologyMetadata, Writer,
+    Assignment, Bounds, CommitError, CommittedOffset, HeldTasks, Isolation, Log, LogError, Member,
+    Offset, OffsetReset, OutputBatch, OutputRecord, RecordBatch, Seat, SubtopologyMetadata,
+    TopicPartition, TopicSpec, TopologyMetadata, Writer,
 };
 
 use crate::contract::kit::{record, spec};
@@ -23,6 +23,8 @@ const OUTPUT: &str = "output";
 const PARTITIONS: i32 = 4;
 const THREADS: usize = 3;
 const STEPS: usize = 600;
+/// Longer than a session: a thread has every third step, of 100 ms, or less.
+const STALL: usize = 40;
 
 /// What a run has come to.
 pub(crate) struct Run {
@@ -193,6 +195,9 @@ struct Thread {
     positions: BTreeMap<i32, Offset>,
     outputs: OutputBatch,
     steps: usize,
+    /// For how many steps it does nothing. An unknown outcome is worst when its owner falls silent
+    /// and somebody else has to go on from it.
+    stalled: usize,
     commits: u64,
     failures: u64,
 }
@@ -209,6 +214,7 @@ impl Thread {
             positions: BTreeMap::new(),
             outputs: OutputBatch::new(),
             steps: index,
+            stalled: 0,
             commits: 0,
             failures: 0,
         }
@@ -216,6 +222,10 @@ impl Thread {
 
     fn step(&mut self) {
         self.steps += 1;
+        if self.stalled > 0 {
+            self.stalled -= 1;
+            return;
+        }
         match self.phase {
             Phase::Running => self.run(),
             Phase::Opening => self.open(),
@@ -311,14 +321,17 @@ impl Thread {
             (at(INPUT, *partition), CommittedOffset { offset, metadata })
         };
         let offsets: Vec<_> = self.positions.iter().map(offset).collect();
-        let committed = self.member.commit(&offsets).is_ok();
-        if committed {
+        let committed = self.member.commit(&offsets);
+        if committed.is_ok() {
             self.commits += 1;
-        } else {
-            self.failures += 1;
-            self.phase = Phase::Recovering;
+            return true;
         }
-        committed
+        self.failures += 1;
+        self.phase = Phase::Recovering;
+        if matches!(committed, Err(CommitError::Unknown(_))) && self.failures.is_multiple_of(2) {
+            self.stalled = STALL;
+        }
+        false
     }
 
     fn recover(&mut self) {
