@@ -10,6 +10,7 @@ use super::cluster::{Cluster, fenced};
 use super::faults::Fault;
 use super::fetcher::{Fetcher, unavailable_if};
 use super::partition::ProducerKey;
+use super::transactions::FencedEpoch;
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, OutputRecord, RawRecord, RecordBatch, Seat, TopicPartition,
@@ -29,6 +30,26 @@ enum State {
     Lost(String),
 }
 
+/// Why a send cannot go on.
+enum WriteError {
+    /// The producer's epoch is an old one.
+    Fenced(FencedEpoch),
+    /// The topic does not take the record.
+    Refused(LogError),
+}
+
+impl From<FencedEpoch> for WriteError {
+    fn from(fenced: FencedEpoch) -> Self {
+        Self::Fenced(fenced)
+    }
+}
+
+impl From<LogError> for WriteError {
+    fn from(error: LogError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SimMember {
     cluster: Arc<Mutex<Cluster>>,
@@ -39,7 +60,8 @@ pub(super) struct SimMember {
     fetcher: Fetcher,
     /// What the group has told last.
     assignment: Assignment,
-    /// What was confirmed since then; every heartbeat repeats it, so none of them matters.
+    /// What was confirmed since then; every heartbeat repeats it, so none of them matters. A member
+    /// that was told nothing yet holds nothing.
     held: Option<HeldTasks>,
     /// The last offset per partition that the open transaction has written to.
     last_offsets: BTreeMap<(TopicSlot, i32), Offset>,
@@ -60,7 +82,6 @@ impl SimMember {
             producer,
             state: State::Idle,
             assignment: Assignment::default(),
-            // Who joins holds nothing, and says so.
             held: Some(HeldTasks::default()),
             last_offsets: BTreeMap::new(),
         })
@@ -96,7 +117,8 @@ impl SimMember {
         answer
     }
 
-    /// Opens a transaction unless one is open; refuses when it cannot go on.
+    /// Opens a transaction unless one is open; refuses when it cannot go on. The cluster learns of
+    /// it with the first record or offset.
     fn begin(&mut self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => return Ok(()),
@@ -104,13 +126,6 @@ impl SimMember {
             State::Broken(error) => return Err(error.clone()),
             State::Lost(why) => return Err(CommitError::Fenced(why.clone())),
         }
-        let mut cluster = self.cluster.lock();
-        let now = cluster.now;
-        if cluster.transactions.begin(self.producer, now).is_err() {
-            cluster.counters.producers_fenced += 1;
-            return Err(CommitError::Fenced(fenced(self.producer)));
-        }
-        drop(cluster);
         self.state = State::Open;
         Ok(())
     }
@@ -123,21 +138,16 @@ impl SimMember {
     }
 
     /// Writes the first `count` records of `outputs`.
-    fn write(&mut self, outputs: &OutputBatch, count: usize) -> Result<(), LogError> {
+    fn write(&mut self, outputs: &OutputBatch, count: usize) -> Result<(), WriteError> {
         let mut cluster = self.cluster.lock();
-        if !cluster.transactions.is_current(self.producer) {
-            cluster.counters.producers_fenced += 1;
-            return Err(LogError::Unavailable(fenced(self.producer)));
-        }
         for record in outputs.iter().take(count) {
             let topic = outputs.topic_name(record.topic).cloned();
             let to = TopicPartition::new(topic.unwrap_or_default(), record.partition);
+            cluster.check_producer(self.producer)?;
             let offset = cluster.append(&to, raw(&record), Some(self.producer))?;
-            let known = self
-                .last_offsets
-                .insert((record.topic, record.partition), offset);
-            if known.is_none() {
-                cluster.transactions.add_partition(self.producer, &to);
+            let slot = (record.topic, record.partition);
+            if self.last_offsets.insert(slot, offset).is_none() {
+                cluster.add_partition(self.producer, &to)?;
             }
         }
         Ok(())
@@ -168,10 +178,10 @@ impl SimMember {
             cluster.commit_late(self.producer);
             return Err(unknown(Fault::EndLate));
         }
-        if cluster.commit(self.producer).is_err() {
-            cluster.counters.producers_fenced += 1;
-            return Err(CommitError::Fenced(fenced(self.producer)));
-        }
+        cluster
+            .check_producer(self.producer)
+            .and_then(|()| cluster.commit(self.producer))
+            .map_err(|FencedEpoch| CommitError::Fenced(fenced(self.producer)))?;
         if cluster.faults.strikes(Fault::EndReplyLost, id) {
             return Err(unknown(Fault::EndReplyLost));
         }
@@ -332,10 +342,8 @@ impl SimMember {
         self.begin().map_err(|error| cannot_send(&error))?;
         let cut = self.cut(outputs.len());
         let count = cut.map_or(outputs.len(), |(_, count)| count);
-        if let Err(error) = self.write(outputs, count) {
-            self.break_off(CommitError::Aborted(error.to_string()));
-            return Err(error);
-        }
+        self.write(outputs, count)
+            .map_err(|error| self.break_off_send(error))?;
         let Some((fault, _)) = cut else {
             return Ok(());
         };
@@ -353,6 +361,19 @@ impl SimMember {
         let mut faults = [Fault::SendCutOff, Fault::SendLost].into_iter();
         let fault = faults.find(|fault| cluster.faults.strikes(*fault, id))?;
         Some((fault, cluster.faults.rng.below(records + 1)))
+    }
+
+    fn break_off_send(&mut self, error: WriteError) -> LogError {
+        match error {
+            WriteError::Fenced(FencedEpoch) => {
+                let error = CommitError::Fenced(fenced(self.producer));
+                cannot_send(&self.break_off(error))
+            }
+            WriteError::Refused(error) => {
+                self.break_off(CommitError::Aborted(error.to_string()));
+                error
+            }
+        }
     }
 
     fn start_over(&mut self, incarnation: u64, producer: ProducerKey) {
