@@ -6,7 +6,7 @@ use super::fetcher::{Fetcher, list_to_commit};
 use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
 use super::options::KafkaOptions;
-use super::transaction::Transactor;
+use super::transaction::{Cause, Transactor};
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, RecordBatch, Seat, TopicPartition,
@@ -114,14 +114,21 @@ impl Member for KafkaMember {
         let group = GroupIdentity::new(&self.application, self.heartbeats.epoch(), &self.member_id)
             .map_err(|error| CommitError::Aborted(error.text))?;
         let result = self.transactor.commit(list_to_commit(offsets), group);
-        if let Err(CommitError::Fenced(why)) = &result {
-            tracing::info!(member = self.member_id, why, "a commit was refused");
+        if let Err(error) = &result {
+            tracing::info!(member = self.member_id, %error, "a commit failed");
+            if self.transactor.cause() == Cause::UnknownMember {
+                self.heartbeats.lose(&error.to_string());
+            }
         }
         result
     }
 
     fn recover(&mut self) -> Result<(), LogError> {
-        self.transactor.recover()?;
+        let recovered = self.transactor.recover();
+        if let Err(LogError::MemberLost(why)) = &recovered {
+            self.heartbeats.lose(why);
+        }
+        recovered?;
         self.heartbeats.check()
     }
 
