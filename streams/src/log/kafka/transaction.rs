@@ -106,7 +106,6 @@ impl Transactor {
         match self.started(result) {
             Err(LogError::Unavailable(why)) => {
                 tracing::warn!(member = self.seat.member_id, why, "no transactions yet");
-                self.begin_start()?;
                 Ok(false)
             }
             result => result.map(|()| true),
@@ -115,12 +114,15 @@ impl Transactor {
 
     /// Waits until everything of the predecessor has ended.
     pub(super) fn await_ready(&mut self) -> Result<(), LogError> {
-        let Stage::Starting(_, pending) = &self.stage else {
-            return Ok(());
-        };
-        let wait = self.options.transaction_call_timeout + WATCHDOG_SLACK;
-        let result = pending.wait(wait).unwrap_or_else(|_| Err(stuck()));
-        self.started(result)
+        match &self.stage {
+            Stage::Ready(_) => Ok(()),
+            Stage::Broken(_) => Err(recover_first()),
+            Stage::Starting(_, pending) => {
+                let wait = self.options.transaction_call_timeout + WATCHDOG_SLACK;
+                let result = pending.wait(wait).unwrap_or_else(|_| Err(stuck()));
+                self.started(result)
+            }
+        }
     }
 
     fn started(&mut self, result: Result<Arc<Producer>, NativeError>) -> Result<(), LogError> {
@@ -128,17 +130,26 @@ impl Transactor {
         let Stage::Starting(watchdog, _) = stage else {
             return Ok(());
         };
-        let producer = result.map_err(start_error)?;
-        self.stage = Stage::Ready(Active {
-            outbox: Outbox::new(&producer),
-            producer,
-            watchdog,
-            open: None,
-        });
-        Ok(())
+        match result.map_err(start_error) {
+            Ok(producer) => {
+                self.stage = Stage::Ready(Active {
+                    outbox: Outbox::new(&producer),
+                    producer,
+                    watchdog,
+                    open: None,
+                });
+                Ok(())
+            }
+            Err(LogError::Unavailable(why)) => {
+                self.begin_start()?;
+                Err(LogError::Unavailable(why))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Adds records to the transaction; opens it if need be.
+    /// Adds records to the transaction; opens it if need be. Clears `outputs` whatever happens: a
+    /// transaction that lacks some of them never commits.
     pub(super) fn send(&mut self, outputs: &mut OutputBatch) -> Result<(), LogError> {
         self.await_ready()?;
         let (limit, patience) = (
@@ -146,13 +157,22 @@ impl Transactor {
             self.seat.transaction_timeout,
         );
         let active = self.active().ok_or_else(recover_first)?;
-        // Nothing is sent of a batch with a record that the log cannot take.
-        Outbox::check_sizes(outputs, limit)?;
-        let sent = active.send(outputs, patience);
-        if let Err(error) = &sent {
-            self.fail(cause_of(error));
-        }
-        sent.map_err(|error| send_error(&error))
+        let sent = match Outbox::check_sizes(outputs, limit) {
+            Err(error) => Err((Cause::Other, error)),
+            Ok(()) => active
+                .send(outputs, patience)
+                .map_err(|error| (cause_of(&error), send_error(&error))),
+        };
+        outputs.clear();
+        sent.map_err(|(cause, error)| {
+            self.fail(cause);
+            error
+        })
+    }
+
+    /// Cuts the transaction off, because the member may not commit it.
+    pub(super) fn refuse(&mut self) {
+        self.fail(Cause::Other);
     }
 
     /// What cut the last transaction off.
@@ -270,14 +290,12 @@ impl Active {
         Ok(())
     }
 
-    fn send(&mut self, outputs: &mut OutputBatch, patience: Duration) -> Result<(), NativeError> {
+    fn send(&mut self, outputs: &OutputBatch, patience: Duration) -> Result<(), NativeError> {
         self.open()?;
         if let Some(failure) = self.producer.failure() {
             return Err(failure);
         }
-        self.outbox.send(outputs, patience)?;
-        outputs.clear();
-        Ok(())
+        self.outbox.send(outputs, patience)
     }
 
     fn commit(
