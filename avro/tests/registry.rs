@@ -73,12 +73,16 @@ fn subjects_versions_and_schemas_are_read() {
     check(
         &registry,
         "GET /subjects/s/versions/1",
-        &expect![[r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#]],
+        &expect![[
+            r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#
+        ]],
     );
     check(
         &registry,
         "GET /subjects/s/versions/latest",
-        &expect![[r#"200 {"id":2,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"long\"}, {\"name\": \"b\", \"type\": \"string\", \"default\": \"\"}]}","subject":"s","version":2}"#]],
+        &expect![[
+            r#"200 {"id":2,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"long\"}, {\"name\": \"b\", \"type\": \"string\", \"default\": \"\"}]}","subject":"s","version":2}"#
+        ]],
     );
     check(
         &registry,
@@ -88,12 +92,16 @@ fn subjects_versions_and_schemas_are_read() {
     check(
         &registry,
         "GET /schemas/ids/1",
-        &expect![[r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}"}"#]],
+        &expect![[
+            r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}"}"#
+        ]],
     );
     check(
         &registry,
         "GET /schemas/ids/1?deleted=true",
-        &expect![[r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}"}"#]],
+        &expect![[
+            r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}"}"#
+        ]],
     );
     check(
         &registry,
@@ -197,7 +205,9 @@ fn registering_the_same_schema_again_returns_its_id() {
         &registry,
         "POST /subjects/s",
         &spaced,
-        &expect![[r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#]],
+        &expect![[
+            r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#
+        ]],
     );
     check(&registry, "GET /subjects/s/versions", &expect!["200 [1,2]"]);
 }
@@ -368,7 +378,9 @@ fn a_deleted_version_is_hidden_but_its_schema_is_still_found_by_id() {
     check(
         &registry,
         "GET /subjects/s/versions/latest",
-        &expect![[r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#]],
+        &expect![[
+            r#"200 {"id":1,"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"int\"}]}","subject":"s","version":1}"#
+        ]],
     );
     check(&registry, "DELETE /subjects/s", &expect!["200 [1]"]);
     check(
@@ -385,7 +397,9 @@ fn a_deleted_version_is_hidden_but_its_schema_is_still_found_by_id() {
     check(
         &registry,
         "GET /schemas/ids/2",
-        &expect![[r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"long\"}, {\"name\": \"b\", \"type\": \"string\", \"default\": \"\"}]}"}"#]],
+        &expect![[
+            r#"200 {"schema":"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"long\"}, {\"name\": \"b\", \"type\": \"string\", \"default\": \"\"}]}"}"#
+        ]],
     );
     check(
         &registry,
