@@ -7,6 +7,7 @@ use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use serde_avro_fast::ser::SerializerConfig;
 
+use super::reading::Reading;
 use super::{AvroRecord, Schema};
 
 /// Writes one record.
@@ -42,13 +43,13 @@ impl fmt::Debug for Encoder<'_> {
 #[derive(Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
-    writer: &'a Schema,
+    reading: &'a Reading,
 }
 
 impl<'a> Decoder<'a> {
     /// Reads all of `bytes`.
-    pub(super) fn new(bytes: &'a [u8], writer: &'a Schema) -> Self {
-        Self { bytes, writer }
+    pub(super) fn new(bytes: &'a [u8], reading: &'a Reading) -> Self {
+        Self { bytes, reading }
     }
 
     /// Reads an `R`.
@@ -56,12 +57,15 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`SerdeError::Malformed`] when the bytes are not an `R`.
     pub fn record<R: AvroRecord>(self) -> Result<R, SerdeError> {
-        read(self.bytes, &self.writer.direct)
+        self.reading.record(self.bytes)
     }
 }
 
 /// Reads an `R` by `schema`, and refuses bytes that are left over.
-fn read<R: AvroRecord>(bytes: &[u8], schema: &serde_avro_fast::Schema) -> Result<R, SerdeError> {
+pub(super) fn read<R: AvroRecord>(
+    bytes: &[u8],
+    schema: &serde_avro_fast::Schema,
+) -> Result<R, SerdeError> {
     let mut config = DeserializerConfig::new(schema);
     config.max_seq_size = bytes.len().max(MIN_SEQ_SIZE_MAX);
     let mut state = DeserializerState::with_config(SliceRead::new(bytes), config);
@@ -91,10 +95,10 @@ pub fn to_datum<R: AvroRecord>(record: &R) -> Result<Vec<u8>, SerdeError> {
 /// # Errors
 /// [`SerdeError::Malformed`] when the bytes are not an `R` by its own schema.
 pub fn from_datum<R: AvroRecord>(bytes: &[u8]) -> Result<R, SerdeError> {
-    Decoder::new(bytes, Schema::of::<R>()?).record()
+    read(bytes, &Schema::of::<R>()?.direct)
 }
 
-fn malformed<R: AvroRecord>(reason: impl fmt::Display) -> SerdeError {
+pub(super) fn malformed<R: AvroRecord>(reason: impl fmt::Display) -> SerdeError {
     SerdeError::Malformed {
         what: R::FULL_NAME,
         reason: reason.to_string(),

@@ -40,7 +40,7 @@ impl Evolution {
 }
 
 /// The named types that `schema` defines, by full name.
-fn names(schema: &Schema) -> HashMap<String, &Schema> {
+pub(super) fn names(schema: &Schema) -> HashMap<String, &Schema> {
     let mut found = HashMap::new();
     collect(schema, &mut found);
     found
@@ -299,7 +299,8 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn resolved<'s>(schema: &'s Schema, names: &HashMap<String, &'s Schema>) -> &'s Schema {
+/// `schema`, or what it refers to.
+pub(super) fn resolved<'s>(schema: &'s Schema, names: &HashMap<String, &'s Schema>) -> &'s Schema {
     match schema {
         Schema::Ref { name } => names.get(&name.fullname(None)).copied().unwrap_or(schema),
         schema => schema,
@@ -307,7 +308,7 @@ fn resolved<'s>(schema: &'s Schema, names: &HashMap<String, &'s Schema>) -> &'s 
 }
 
 /// Names are compared without their name spaces, as Avro does.
-fn same_name(
+pub(super) fn same_name(
     writer: &apache_avro::schema::Name,
     reader: &apache_avro::schema::Name,
     aliases: Option<&[apache_avro::schema::Alias]>,

@@ -11,13 +11,24 @@
 //! A struct is written and read by serde, directly. What an older or newer writer wrote is read by
 //! that writer's schema, and resolved to the struct's own as Avro prescribes.
 
+mod client;
 mod datum;
+mod event_serde;
 mod evolution;
+pub mod headers;
+mod reading;
+mod record_serde;
+mod remote;
 mod schema;
+mod wire;
 
+pub use client::{SchemaClient, subject};
 pub use datum::{Decoder, Encoder, from_datum, to_datum};
+pub use event_serde::EventSerde;
 pub use evolution::Evolution;
-pub use millrace_streams::serde::SerdeError;
+pub use millrace_streams::serde::{Data, SerdeContext, SerdeError};
+pub use record_serde::RecordSerde;
+pub use remote::{Credentials, RemoteConfig};
 pub use schema::Schema;
 
 use serde::Serialize;
@@ -27,7 +38,7 @@ use serde::de::DeserializeOwned;
 ///
 /// Field names of the type and of the schema are the same; the order may differ. A union of null
 /// and a type is an `Option`, an enum is an enum of unit variants with the same names, bytes need
-/// `serde_bytes`.
+/// `serde_bytes`, and a newtype that stands for what it wraps needs `#[serde(transparent)]`.
 pub trait AvroRecord: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The record's name with its name space: "millrace.orders.OrderCreated".
     const FULL_NAME: &'static str;
