@@ -65,6 +65,7 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, Error> {
         let table = dir.backend.open(&name)?;
+        table.recover()?;
         let footer = table.footer()?;
         let memory = Memory::new(
             options.ordered,
@@ -365,25 +366,20 @@ impl Store {
     }
 
     /// Empties the store, on disk too, and forgets its position: for a changelog that no longer
-    /// belongs to it.
+    /// belongs to it. The time grows with what is on disk.
     ///
     /// # Errors
-    /// When the disk refuses; the store is then as it was, or empty after the next opening.
+    /// When the disk refuses. The store is then poisoned, and empty when it is opened next.
     pub fn wipe(&mut self) -> Result<(), Error> {
         self.wait()?;
         self.discard();
-        let backend = &self.dir.backend;
-        backend.delete(&self.name)?;
-        let table = backend.open(&self.name)?;
         let memory = Memory::new(self.options.ordered, true, 0);
-        self.committed
-            .write(|state| *state = State { memory, table });
+        self.committed.write(|state| state.memory = memory);
         self.pending.take();
-        self.position = None;
-        self.position_handed = None;
-        self.durable = true;
+        (self.position, self.position_handed, self.durable) = (None, None, true);
         self.warming = Warming::default();
-        Ok(())
+        let cleared = self.committed.table().clear();
+        cleared.inspect_err(|error| self.committed.poison(error.to_string()))
     }
 
     /// Flushes what is committed, drops what is not, and releases the store.

@@ -80,11 +80,6 @@ impl Backend for MemoryBackend {
         Ok(Arc::clone(table) as Arc<dyn Table>)
     }
 
-    fn delete(&self, name: &str) -> Result<(), Error> {
-        self.disk.inner.tables.lock().remove(name);
-        Ok(())
-    }
-
     fn names(&self) -> Vec<String> {
         self.disk.inner.tables.lock().keys().cloned().collect()
     }
@@ -153,6 +148,15 @@ impl Table for MemoryTable {
             }
         }
         content.1 = Some(footer);
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        *self.content.lock() = Default::default();
+        Ok(())
+    }
+
+    fn recover(&self) -> Result<(), Error> {
         Ok(())
     }
 }
