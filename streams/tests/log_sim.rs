@@ -2,7 +2,7 @@
 
 #[macro_use]
 mod contract;
-#[path = "contract/copier.rs"]
+#[path = "log_sim/copier.rs"]
 mod copier;
 
 use std::collections::BTreeMap;
@@ -298,6 +298,19 @@ fn a_zombie_writes_nothing_that_a_reader_of_committed_records_sees() {
     assert_eq!(copy.visible(), ["heir"]);
     let all = copy.h.log.dump("output", Isolation::ReadUncommitted);
     assert!(all.len() > 1, "the zombie did write");
+}
+
+#[test]
+fn a_member_that_lost_its_seat_ends_its_transaction_when_it_recovers() {
+    let mut copy = Copy::start();
+    copy.client.send(&copy.output, "k", "open");
+    copy.h.log.inject(Fault::MemberRemoved);
+    let lost = copy.client.member.poll_assignment();
+    assert!(matches!(lost, Err(LogError::MemberLost(_))), "{lost:?}");
+    assert_eq!(copy.h.log.open_transactions().len(), 1);
+    let lost = copy.client.member.recover();
+    assert!(matches!(lost, Err(LogError::MemberLost(_))), "{lost:?}");
+    assert!(copy.h.log.open_transactions().is_empty());
 }
 
 #[test]

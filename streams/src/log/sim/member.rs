@@ -139,11 +139,14 @@ impl SimMember {
 
     /// Writes the first `count` records of `outputs`.
     fn write(&mut self, outputs: &OutputBatch, count: usize) -> Result<(), WriteError> {
+        if count == 0 {
+            return Ok(());
+        }
         let mut cluster = self.cluster.lock();
+        cluster.check_producer(self.producer)?;
         for record in outputs.iter().take(count) {
             let topic = outputs.topic_name(record.topic).cloned();
             let to = TopicPartition::new(topic.unwrap_or_default(), record.partition);
-            cluster.check_producer(self.producer)?;
             let offset = cluster.append(&to, raw(&record), Some(self.producer))?;
             let slot = (record.topic, record.partition);
             if self.last_offsets.insert(slot, offset).is_none() {
@@ -281,8 +284,8 @@ impl Member for SimMember {
         })
     }
 
+    // Without a seat too: a transaction that nobody ends would hold back readers until it times out.
     fn recover(&mut self) -> Result<(), LogError> {
-        self.check_seat()?;
         let mut cluster = enter(&self.cluster);
         check_alive(&cluster, &self.seat, self.incarnation)?;
         let id = Some(self.seat.member_id.as_str());
@@ -293,7 +296,9 @@ impl Member for SimMember {
         }
         self.producer = cluster.init_producer(&self.seat, self.incarnation);
         self.last_offsets.clear();
-        self.state = State::Broken(aborted(Fault::RecoverReplyLost));
+        if !matches!(self.state, State::Lost(_)) {
+            self.state = State::Broken(aborted(Fault::RecoverReplyLost));
+        }
         unavailable_if(&mut cluster, Fault::RecoverReplyLost, id)?;
         let seated = cluster.is_seated(&self.seat, self.incarnation);
         drop(cluster);
