@@ -34,6 +34,7 @@ fn run(disk: &MemoryDisk, commits: i64) {
     };
     log.create_topics(&[compact]).expect("created");
     let mut member = log.join(seat("app", "m", &["t"])).expect("joined");
+    member.poll_assignment().expect("polled");
     let mut outputs = OutputBatch::new();
     for number in 1..=commits {
         let text = format!("{number}");
