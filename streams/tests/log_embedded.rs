@@ -10,6 +10,8 @@ mod groups;
 mod kill;
 #[path = "log_embedded/kit.rs"]
 mod kit;
+#[path = "log_embedded/memory.rs"]
+mod memory;
 #[path = "log_embedded/model.rs"]
 mod model;
 #[path = "log_embedded/power.rs"]

@@ -267,8 +267,10 @@ fn after_a_failed_send_there_is_only_recovery() {
         member.send(&mut outputs),
         Err(LogError::Config(_))
     ));
+    assert!(outputs.is_empty());
     assert!(matches!(member.commit(&[]), Err(CommitError::Aborted(_))));
     member.recover().expect("recovered");
+    tasks(&mut *member).expect("assigned");
     member.commit(&[offset("t", 0, 0)]).expect("committed");
     assert!(read_all(&*log, "t", 0).is_empty());
 }

@@ -2,13 +2,13 @@
 //! purged, deleted or opened again in between.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::{Cleanup, Log, Offset, OutputBatch, TopicPartition, TopicSpec};
 
 use crate::kit::*;
+use crate::memory::MemoryDisk;
 
 const TOPICS: [&str; 3] = ["plain", "compact", "purged"];
 const PARTITIONS: i32 = 2;
@@ -49,9 +49,13 @@ fn create_all(log: &EmbeddedLog) {
     log.create_topics(&specs).expect("created");
 }
 
-fn reopen(log: Arc<EmbeddedLog>, dir: &Path) -> Arc<EmbeddedLog> {
+fn open_disk(disk: &MemoryDisk) -> Arc<EmbeddedLog> {
+    EmbeddedLog::open_on(Arc::new(disk.clone()), "/log", options()).expect("the log opens")
+}
+
+fn reopen(log: Arc<EmbeddedLog>, disk: &MemoryDisk) -> Arc<EmbeddedLog> {
     drop(log);
-    open(dir, options())
+    open_disk(disk)
 }
 
 fn commit(log: &EmbeddedLog, model: &mut Model, dice: &mut Dice) {
@@ -146,15 +150,15 @@ fn check_partition(read: &[Read], expected: &Expected, is_compacted: bool) {
 
 #[test]
 fn random_histories_read_as_the_model_says() {
-    for seed in 0..25 {
-        let dir = tempfile::tempdir().expect("a directory");
+    for seed in 0..100 {
+        let disk = MemoryDisk::default();
         let mut dice = Dice::new(seed);
         let mut model = Model::default();
-        let mut log = open(dir.path(), options());
+        let mut log = open_disk(&disk);
         create_all(&log);
         for _ in 0..120 {
             match dice.below(20) {
-                0 => log = reopen(log, dir.path()),
+                0 => log = reopen(log, &disk),
                 1..=3 => log.clean().expect("cleaned"),
                 4 => purge(&log, &mut model, &mut dice),
                 5 if dice.one_in(4) => make_anew(&log, &mut model, &mut dice),
@@ -164,6 +168,6 @@ fn random_histories_read_as_the_model_says() {
         check(&log, &model);
         log.clean().expect("cleaned");
         check(&log, &model);
-        check(&reopen(log, dir.path()), &model);
+        check(&reopen(log, &disk), &model);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millrace_streams::Timestamp;
 use millrace_streams::log::embedded::EmbeddedLog;
 use millrace_streams::log::{
-    Cleanup, Isolation, Log, LogError, OutputBatch, TopicPartition, TopicSpec,
+    Cleanup, Isolation, Log, LogError, Member, OutputBatch, TopicPartition, TopicSpec,
 };
 
 use crate::kit::*;
@@ -19,12 +19,15 @@ fn compacted(log: &EmbeddedLog, name: &str) {
     log.create_topics(&[topic]).expect("created");
 }
 
-fn segments(dir: &std::path::Path) -> usize {
+fn names(dir: &std::path::Path) -> Vec<String> {
     let files = std::fs::read_dir(dir).expect("a directory");
     let names = files.map(|file| file.expect("a file").file_name());
-    names
-        .filter(|name| name.to_string_lossy().ends_with(".segment"))
-        .count()
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".segment")).collect()
+}
+
+fn segments(dir: &std::path::Path) -> usize {
+    names(dir).len()
 }
 
 /// Enough other records to close the open segment.
@@ -191,4 +194,39 @@ fn scattered_records_are_gathered_and_stay_the_same() {
     assert_eq!(read(&log), before);
     drop(log);
     assert_eq!(read(&open(dir.path(), options)), before);
+}
+
+#[test]
+fn compaction_leaves_the_records_of_other_topics_where_they_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path(), small());
+    compacted(&log, "c");
+    create(&*log, "t", 1);
+    let mut member = log.join(seat("app", "m", &["t"])).expect("joined");
+    let write = |member: &mut dyn Member| {
+        let mut outputs = OutputBatch::new();
+        for number in 0..40 {
+            push(&mut outputs, "c", 0, "k", Some(&format!("{number}")));
+            push(&mut outputs, "t", 0, "k", Some(&"x".repeat(1000)));
+            member.send(&mut outputs).expect("sent");
+            member.commit(&[]).expect("committed");
+        }
+    };
+    write(&mut *member);
+    log.clean().expect("cleaned");
+    let split = names(dir.path());
+    write(&mut *member);
+    log.clean().expect("cleaned");
+    let kept = names(dir.path());
+    let moved = split.iter().filter(|name| !kept.contains(name)).count();
+    assert!(
+        split.len() > 10 && moved <= 3,
+        "{moved} of {} rewritten",
+        split.len()
+    );
+    assert_eq!(read_all(&*log, "t", 0).len(), 80);
+    assert_eq!(
+        read_all(&*log, "c", 0).first().map(|one| one.offset),
+        Some(79)
+    );
 }

@@ -8,21 +8,26 @@ use crate::log::TaskId;
 pub(super) type MemberKey = u64;
 
 /// Gives every task to a member. The numbers of tasks of two members differ by at most one, and a
-/// task stays with the member that has it in `before` as far as that allows.
+/// task stays with the member that has it in `before` as far as that allows; the first of these
+/// counts most.
 ///
 /// The answer depends on nothing but the arguments and their order.
 pub(super) fn assign(
     tasks: &BTreeSet<TaskId>,
     members: &[MemberKey],
-    before: &BTreeMap<TaskId, MemberKey>,
+    before: &[BTreeMap<TaskId, MemberKey>],
 ) -> BTreeMap<TaskId, MemberKey> {
     let mut loads = Loads::new(tasks.len(), members);
     let mut after = BTreeMap::new();
-    for task in by_partition(tasks) {
-        let stays = before.get(&task).filter(|member| loads.may_keep(**member));
-        if let Some(member) = stays {
-            loads.give(*member, task);
-            after.insert(task, *member);
+    let in_order = by_partition(tasks);
+    for (before, task) in before
+        .iter()
+        .flat_map(|one| in_order.iter().map(move |t| (one, t)))
+    {
+        let stays = before.get(task).filter(|member| loads.may_keep(**member));
+        if let (Some(member), false) = (stays, after.contains_key(task)) {
+            loads.give(*member, *task);
+            after.insert(*task, *member);
         }
     }
     for task in tasks {
@@ -117,17 +122,28 @@ mod tests {
     #[test]
     fn a_new_member_takes_only_what_it_needs() {
         let tasks = tasks(2, 4);
-        let one = assign(&tasks, &[1], &BTreeMap::new());
-        let two = assign(&tasks, &[1, 2], &one);
+        let one = assign(&tasks, &[1], &[]);
+        let two = assign(&tasks, &[1, 2], &[one]);
         assert_eq!(loads(&two, &[1, 2]), vec![4, 4]);
-        let three = assign(&tasks, &[1, 2, 3], &two);
+        let three = assign(&tasks, &[1, 2, 3], std::slice::from_ref(&two));
         let moved = tasks.iter().filter(|task| two.get(task) != three.get(task));
         assert_eq!(moved.count(), 2);
     }
 
     #[test]
+    fn what_is_held_counts_more_than_what_was_planned() {
+        let tasks = tasks(1, 4);
+        let held = tasks.iter().filter(|task| task.partition > 1);
+        let held: BTreeMap<_, _> = held.map(|task| (*task, 1)).collect();
+        let planned = tasks.iter().map(|task| (*task, 1)).collect();
+        let after = assign(&tasks, &[1, 2], &[held.clone(), planned]);
+        let kept = after.iter().filter(|(_, member)| **member == 1);
+        assert!(kept.eq(&held));
+    }
+
+    #[test]
     fn without_members_nothing_is_assigned() {
-        assert!(assign(&tasks(1, 3), &[], &BTreeMap::new()).is_empty());
+        assert!(assign(&tasks(1, 3), &[], &[]).is_empty());
     }
 
     proptest! {
@@ -138,7 +154,7 @@ mod tests {
             changes in prop::collection::vec(prop::collection::btree_set(0_u64..6, 1..6), 1..6),
         ) {
             let tasks = tasks(subtopologies, partitions);
-            let mut before = BTreeMap::new();
+            let mut before = [BTreeMap::new()];
             for members in changes {
                 let members: Vec<_> = members.into_iter().collect();
                 let after = assign(&tasks, &members, &before);
@@ -146,8 +162,8 @@ mod tests {
                 let loads = loads(&after, &members);
                 let spread = loads.iter().max().zip(loads.iter().min());
                 prop_assert!(spread.is_some_and(|(most, least)| most - least <= 1));
-                prop_assert_eq!(assign(&tasks, &members, &after), after.clone());
-                before = after;
+                before = [after.clone()];
+                prop_assert_eq!(assign(&tasks, &members, &before), after);
             }
         }
     }

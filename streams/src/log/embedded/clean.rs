@@ -1,9 +1,13 @@
 //! The cleaner: gives up records that are too old, and gives back the room of records that are
 //! gone, superseded or scattered.
 //!
-//! It works on closed segments. A run of neighbours is written anew as one segment: to a new file,
-//! synced, and only then does the manifest name it in place of the old ones. A crash at any moment
-//! leaves either the old segments or the new one, and files that the next start removes.
+//! It works on closed segments. A run of them is written anew: to new files, synced, and only then
+//! does the manifest name these in place of the old ones. A crash at any moment leaves either the
+//! old segments or the new ones, and files that the next start removes.
+//!
+//! Compacted topics are written anew again and again, others hardly ever. So a segment that has
+//! records of both, as all have that the journal writes, is split: from then on what is compacted
+//! does not drag the rest along.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,10 +77,10 @@ impl Cleaner {
         self.shared.check()?;
         expire(&self.shared)?;
         let closed = closed_segments(&self.shared);
-        let Some(last) = closed.last() else {
+        let Some(closed_to) = closed.iter().map(|one| one.id).max() else {
             return Ok(());
         };
-        let latest = Latest::read(&self.shared, last.id)?;
+        let latest = Latest::read(&self.shared, closed_to)?;
         let uses = Uses::count(&self.shared.state.read(), &latest);
         for run in runs(&closed, &uses, self.shared.options.segment_bytes) {
             if self.is_stopped() {
@@ -95,18 +99,16 @@ impl Cleaner {
 
     fn rewrite(&self, run: &[Listed], latest: &Latest) -> Result<(), LogError> {
         let shared = &self.shared;
-        let sections = sections_of(&shared.state.read(), run);
-        let rewritten = match run.last() {
-            Some(last) if !sections.is_empty() => {
-                let place = (last.id, last.generation + 1);
-                self.write_anew(place, &sections, latest)?
-            }
-            _ => None,
-        };
-        self.switch(run, rewritten.as_ref())?;
-        let new = rewritten.map_or_else(Vec::new, |one| one.sections);
-        let old: Vec<_> = sections.into_iter().map(|one| one.segment).collect();
-        shared.state.write().replace_sections(&distinct(old), new);
+        let [plain, compacted] = sections_of(&shared.state.read(), run);
+        let (id, generation) = self.next_generation(run);
+        let mut new = Vec::new();
+        new.extend(self.write_anew((id, generation), &plain, latest)?);
+        new.extend(self.write_anew((id, generation + 1), &compacted, latest)?);
+        self.switch(run, &new)?;
+        let sections = new.into_iter().flat_map(|one| one.sections).collect();
+        let old = plain.into_iter().chain(compacted).map(|one| one.segment);
+        let old = distinct(old.collect());
+        shared.state.write().replace_sections(&old, sections);
         for one in run {
             let path = shared.dir.join(Segment::file_name(one.id, one.generation));
             if let Err(error) = shared.disk.remove(&path) {
@@ -116,6 +118,15 @@ impl Cleaner {
         Ok(())
     }
 
+    /// The number and the first generation that are free for what replaces a run.
+    fn next_generation(&self, run: &[Listed]) -> (u64, u32) {
+        let id = run.iter().map(|one| one.id).max().unwrap_or_default();
+        let manifest = self.shared.manifest.lock();
+        let same = manifest.segments.iter().filter(|one| one.id == id);
+        let last = same.map(|one| one.generation).max().unwrap_or_default();
+        (id, last + 1)
+    }
+
     /// Answers nothing when no record is wanted any more.
     fn write_anew(
         &self,
@@ -123,6 +134,9 @@ impl Cleaner {
         sections: &[Section],
         latest: &Latest,
     ) -> Result<Option<Rewritten>, LogError> {
+        if sections.is_empty() {
+            return Ok(None);
+        }
         let (disk, dir) = (&*self.shared.disk, &*self.shared.dir);
         let mut rewriter = Rewriter::new(disk, dir, place, latest)?;
         let path = rewriter.path().to_owned();
@@ -136,14 +150,14 @@ impl Cleaner {
         rewritten
     }
 
-    /// Makes the manifest name the new segment in place of the old ones.
-    fn switch(&self, run: &[Listed], new: Option<&Rewritten>) -> Result<(), LogError> {
+    /// Makes the manifest name the new segments in place of the old ones.
+    fn switch(&self, run: &[Listed], new: &[Rewritten]) -> Result<(), LogError> {
         let shared = &self.shared;
         let (disk, dir) = (&*shared.disk, &*shared.dir);
         disk.sync_dir(dir).map_err(|error| failed(&error))?;
         let mut manifest = shared.manifest.lock();
         let mut next = manifest.clone();
-        next.replace_run(run, new.map(Rewritten::listed));
+        next.replace_run(run, new.iter().map(Rewritten::listed));
         next.prepare(disk, dir).map_err(|error| failed(&error))?;
         if let Err(error) = Manifest::replace(disk, dir) {
             let why = format!("replacement of the manifest failed: {error}");
@@ -165,7 +179,7 @@ impl Rewritten {
 }
 
 fn distinct(mut segments: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
-    segments.sort_by_key(|segment| segment.id);
+    segments.sort_by_key(|segment| (segment.id, segment.generation));
     segments.dedup_by(|a, b| Arc::ptr_eq(a, b));
     segments
 }
@@ -204,41 +218,55 @@ fn first_younger(partition: &Partition, than: i64) -> Offset {
     old.last().map_or(0, |section| section.last() + 1)
 }
 
-/// What the closed segments are still used for.
+/// What the closed segments are still used for, by number and generation.
 #[derive(Debug, Default)]
-struct Uses(HashMap<u64, Use>);
+struct Uses(HashMap<(u64, u32), Use>);
 
 #[derive(Debug, Default)]
 struct Use {
     /// The bytes of records that still exist, and of what the directories tell of them.
     bytes: u64,
     sections: u64,
+    /// It has records of a topic that is not compacted.
+    plain: bool,
     /// It has records of a partition that is compacted in this run.
-    compacted: bool,
+    dirty: bool,
 }
 
 impl Uses {
     fn count(state: &State, latest: &Latest) -> Self {
         let mut uses = Self::default();
-        for (id, _, partition) in state.partitions() {
-            let compacted = latest.has(id);
+        for (id, topic, partition) in state.partitions() {
+            let plain = topic.cleanup != Cleanup::Compact;
+            let dirty = latest.has(id);
             for section in &partition.sections {
-                let one = uses.0.entry(section.segment.id).or_default();
+                let place = (section.segment.id, section.segment.generation);
+                let one = uses.0.entry(place).or_default();
                 one.bytes += u64::from(section.head.len) + SECTION_OVERHEAD;
                 one.sections += 1;
-                one.compacted |= compacted;
+                one.plain |= plain;
+                one.dirty |= dirty;
             }
         }
         uses
     }
 
+    fn of(&self, segment: &Listed) -> Option<&Use> {
+        self.0.get(&(segment.id, segment.generation))
+    }
+
     fn bytes(&self, segment: &Listed) -> u64 {
-        self.0.get(&segment.id).map_or(0, |one| one.bytes)
+        self.of(segment).map_or(0, |one| one.bytes)
+    }
+
+    /// True if it has records of compacted topics and of no others.
+    fn is_compacted(&self, segment: &Listed) -> bool {
+        self.of(segment).is_some_and(|one| !one.plain)
     }
 
     /// True if it is worth rewriting alone.
     fn is_wasteful(&self, segment: &Listed) -> bool {
-        let Some(one) = self.0.get(&segment.id) else {
+        let Some(one) = self.of(segment) else {
             return true;
         };
         let is_half_dead = one.bytes * 2 < segment.closed.unwrap_or(0);
@@ -247,7 +275,7 @@ impl Uses {
         let is_scattered = segment.generation == 0
             && one.sections > SECTIONS_MIN
             && one.bytes < one.sections * SECTION_BYTES_MEAN;
-        one.compacted || is_half_dead || is_scattered
+        one.dirty || is_half_dead || is_scattered
     }
 }
 
@@ -256,12 +284,21 @@ const SECTION_OVERHEAD: u64 = 54;
 const SECTIONS_MIN: u64 = 256;
 const SECTION_BYTES_MEAN: u64 = 16 << 10;
 
-/// The runs of neighbouring segments to rewrite as one, from the oldest to the newest.
+/// The runs of segments to rewrite together.
 fn runs(closed: &[Listed], uses: &Uses, segment_bytes: u64) -> Vec<Vec<Listed>> {
+    let is_compacted = |one: &Listed| uses.is_compacted(one);
+    let (compacted, others): (Vec<_>, Vec<_>) = closed.iter().copied().partition(is_compacted);
+    let mut runs = runs_of_neighbours(&compacted, uses, segment_bytes);
+    runs.extend(runs_of_neighbours(&others, uses, segment_bytes));
+    runs
+}
+
+/// Segments that are worth it, each with its small neighbours while it fits one segment.
+fn runs_of_neighbours(segments: &[Listed], uses: &Uses, segment_bytes: u64) -> Vec<Vec<Listed>> {
     let mut runs: Vec<Vec<Listed>> = Vec::new();
     let mut bytes = 0;
     let mut is_joined = false;
-    for segment in closed {
+    for segment in segments {
         let is_small = uses.bytes(segment) * 4 < segment_bytes;
         if !is_small && !uses.is_wasteful(segment) {
             is_joined = false;
@@ -281,13 +318,22 @@ fn runs(closed: &[Listed], uses: &Uses, segment_bytes: u64) -> Vec<Vec<Listed>> 
     runs
 }
 
-/// What still exists of a run of segments, by partition and in the order of offsets.
-fn sections_of(state: &State, run: &[Listed]) -> Vec<Section> {
-    let is_in_run = |section: &&Section| run.iter().any(|one| one.id == section.segment.id);
+/// What still exists of a run of segments, by partition and in the order of offsets: of topics
+/// that are not compacted, and of those that are.
+fn sections_of(state: &State, run: &[Listed]) -> [Vec<Section>; 2] {
+    let is_in_run = |section: &&Section| {
+        let place = (section.segment.id, section.segment.generation);
+        run.iter().any(|one| (one.id, one.generation) == place)
+    };
     let mut partitions: Vec<_> = state.partitions().collect();
     partitions.sort_by_key(|(id, _, _)| *id);
-    let sections = partitions
-        .into_iter()
-        .flat_map(|(_, _, partition)| partition.sections.iter().filter(is_in_run).cloned());
-    sections.collect()
+    let (mut plain, mut compacted) = (Vec::new(), Vec::new());
+    for (_, topic, partition) in partitions {
+        let sections = partition.sections.iter().filter(is_in_run).cloned();
+        match topic.cleanup {
+            Cleanup::Compact => compacted.extend(sections),
+            Cleanup::Delete { .. } => plain.extend(sections),
+        }
+    }
+    [plain, compacted]
 }

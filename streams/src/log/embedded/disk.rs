@@ -116,7 +116,7 @@ impl Disk for FileSystem {
             .write(true)
             .open(dir.join("lock"))?;
         file.try_lock()?;
-        Ok(Box::new(file))
+        Ok(Box::new(FileLock(file)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -149,7 +149,19 @@ impl Disk for FileSystem {
     }
 }
 
-impl DirLock for fs::File {}
+/// A locked file.
+#[derive(Debug)]
+struct FileLock(fs::File);
+
+impl DirLock for FileLock {}
+
+impl Drop for FileLock {
+    /// Closing the file would not do: a child that is just being started may have it open still.
+    fn drop(&mut self) {
+        // There is nobody to tell, and the end of the process unlocks it.
+        let _ = self.0.unlock();
+    }
+}
 
 impl DiskFile for fs::File {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {

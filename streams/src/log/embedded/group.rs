@@ -150,7 +150,13 @@ impl Group {
             return;
         };
         let members: Vec<_> = self.members.values().map(|member| member.key).collect();
-        self.target = assign(&plan.tasks, &members, &self.target);
+        let held = self.members.values().flat_map(|member| {
+            let tasks = member.holds.iter();
+            tasks.map(|task| (*task, member.key))
+        });
+        // What a member holds it may have state of, so that counts more than what it was to have.
+        let before = [held.collect(), std::mem::take(&mut self.target)];
+        self.target = assign(&plan.tasks, &members, &before);
         self.epoch += 1;
     }
 
@@ -200,17 +206,12 @@ impl Group {
         Ok(())
     }
 
-    /// The first of the partitions that only tasks of others read.
-    pub(super) fn not_held<'a>(
-        &self,
-        key: MemberKey,
-        mut partitions: impl Iterator<Item = &'a TopicPartition>,
-    ) -> Option<&'a TopicPartition> {
-        let plan = self.plan.as_ref()?;
-        let holds = self.member(key).map(|member| &member.holds)?;
-        partitions.find(|partition| {
-            let mut readers = plan.readers_of(partition).peekable();
-            readers.peek().is_some() && !readers.any(|task| holds.contains(&task))
-        })
+    /// True if a member holds a task that reads this partition.
+    pub(super) fn may_commit(&self, key: MemberKey, partition: &TopicPartition) -> bool {
+        let (Some(plan), Some(member)) = (&self.plan, self.member(key)) else {
+            return false;
+        };
+        let mut readers = plan.readers_of(partition);
+        readers.any(|task| member.holds.contains(&task))
     }
 }

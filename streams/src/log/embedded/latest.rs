@@ -20,7 +20,9 @@ pub(super) struct Latest {
 #[derive(Debug, Default)]
 struct Keys {
     latest: HashMap<Box<[u8]>, Offset, foldhash::fast::RandomState>,
-    /// Below this offset every record has been looked at, now or in a run before.
+    /// Below this offset a run before has left one record for each key.
+    compacted_to: Offset,
+    /// Below this offset this run does.
     covered: Offset,
 }
 
@@ -37,27 +39,25 @@ impl Latest {
             bytes: 0,
             tombstones_before: (now - shared.options.delete_retention).as_millis(),
         };
-        for (partition, sections) in dirty_partitions(shared, closed_to) {
-            latest.read_partition(partition, &sections, shared.options.cleaner_bytes_max)?;
+        for dirty in dirty_partitions(shared, closed_to) {
+            latest.read_partition(&dirty, shared.options.cleaner_bytes_max)?;
         }
         Ok(latest)
     }
 
-    fn read_partition(
-        &mut self,
-        partition: PartitionId,
-        sections: &[Section],
-        bytes_max: usize,
-    ) -> Result<(), LogError> {
-        let mut keys = Keys::default();
-        for section in sections {
+    fn read_partition(&mut self, dirty: &Dirty, bytes_max: usize) -> Result<(), LogError> {
+        let mut keys = Keys {
+            compacted_to: dirty.compacted_to,
+            ..Keys::default()
+        };
+        for section in &dirty.sections {
             if self.bytes >= bytes_max {
                 break;
             }
             self.bytes += keys.read_section(section)?;
         }
         if keys.covered > 0 {
-            self.partitions.insert(partition, keys);
+            self.partitions.insert(dirty.partition, keys);
         }
         Ok(())
     }
@@ -76,9 +76,8 @@ impl Latest {
     /// True if a record stays: it is the latest with its key as far as this run knows, and no
     /// tombstone that has grown too old.
     ///
-    /// A tombstone may only go when every older record with its key goes before it or with it.
-    /// That holds because segments are rewritten from the oldest to the newest, and `covered` ends
-    /// at the last record whose key is known.
+    /// A tombstone may only go when no older record with its key is left, wherever a crash may end
+    /// this run: when a run before has come to its end behind it.
     pub(super) fn keeps(&self, section: &Section, record: &RawRecord<'_>) -> bool {
         let keys = self.partitions.get(&section.head.partition);
         let (Some(keys), Some(key)) = (keys, record.key) else {
@@ -92,7 +91,7 @@ impl Latest {
             return false;
         }
         let is_old = section.head.appended < self.tombstones_before;
-        !(record.value.is_none() && is_old && record.offset < keys.covered)
+        !(record.value.is_none() && is_old && record.offset < keys.compacted_to)
     }
 }
 
@@ -115,8 +114,17 @@ impl Keys {
     }
 }
 
-/// The compacted partitions of which a large enough part is dirty, with their dirty sections.
-fn dirty_partitions(shared: &Shared, closed_to: u64) -> Vec<(PartitionId, Vec<Section>)> {
+/// A partition to compact.
+#[derive(Debug)]
+struct Dirty {
+    partition: PartitionId,
+    compacted_to: Offset,
+    /// The sections with records that were not looked at yet.
+    sections: Vec<Section>,
+}
+
+/// The compacted partitions of which a large enough part is dirty.
+fn dirty_partitions(shared: &Shared, closed_to: u64) -> Vec<Dirty> {
     let state = shared.state.read();
     let percent = u64::from(shared.options.dirty_percent_min);
     let compacted = state
@@ -129,9 +137,14 @@ fn dirty_partitions(shared: &Shared, closed_to: u64) -> Vec<(PartitionId, Vec<Se
         };
         let is_dirty = |section: &&Section| section.last() >= partition.compacted_to;
         let all: u64 = closed().map(|section| u64::from(section.head.len)).sum();
-        let dirty: Vec<_> = closed().filter(is_dirty).cloned().collect();
-        let bytes: u64 = dirty.iter().map(|one| u64::from(one.head.len)).sum();
-        (!dirty.is_empty() && bytes * 100 >= all * percent).then_some((id, dirty))
+        let sections: Vec<_> = closed().filter(is_dirty).cloned().collect();
+        let bytes: u64 = sections.iter().map(|one| u64::from(one.head.len)).sum();
+        let is_worth_it = !sections.is_empty() && bytes * 100 >= all * percent;
+        is_worth_it.then_some(Dirty {
+            partition: id,
+            compacted_to: partition.compacted_to,
+            sections,
+        })
     });
     dirty.collect()
 }

@@ -87,8 +87,8 @@ impl Manifest {
         });
     }
 
-    /// Puts a new segment, or none, in the place of old ones.
-    pub(super) fn replace_run(&mut self, old: &[Listed], new: Option<Listed>) {
+    /// Puts new segments, or none, in the place of old ones.
+    pub(super) fn replace_run(&mut self, old: &[Listed], new: impl Iterator<Item = Listed>) {
         let place = self.segments.iter().position(|one| old.contains(one));
         self.segments.retain(|one| !old.contains(one));
         let place = place.unwrap_or(self.segments.len());

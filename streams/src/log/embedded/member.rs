@@ -45,11 +45,11 @@ impl EmbeddedMember {
         let mut groups = self.shared.groups.lock();
         let fenced = |error: LogError| CommitError::Fenced(error.to_string());
         let group = groups.group_of(&self.ticket).map_err(fenced)?;
-        let partitions = offsets.iter().map(|(partition, _)| partition);
-        match group.not_held(self.ticket.key, partitions) {
+        let mut partitions = offsets.iter().map(|(partition, _)| partition);
+        match partitions.find(|one| !group.may_commit(self.ticket.key, one)) {
             None => Ok(()),
             Some(partition) => Err(CommitError::Fenced(format!(
-                "the task that reads `{partition}` is not held by this member"
+                "this member holds no task that reads `{partition}`"
             ))),
         }
     }
@@ -156,10 +156,12 @@ impl Member for EmbeddedMember {
     }
 
     fn send(&mut self, outputs: &mut OutputBatch) -> Result<(), LogError> {
-        self.shared.check()?;
-        self.transaction.add(outputs, &self.shared)?;
+        let added = match self.shared.check() {
+            Ok(()) => self.transaction.add(outputs, &self.shared),
+            Err(stopped) => Err(stopped),
+        };
         outputs.clear();
-        Ok(())
+        added
     }
 
     fn commit(
