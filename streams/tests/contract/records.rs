@@ -75,7 +75,12 @@ pub(crate) fn headers_and_timestamps_survive<H: Harness>(h: &H) {
     headers.push("empty", Some(b""));
     headers.push("null", None);
     headers.push("trace", Some(b"2"));
-    let stamps = [0, 1, 1_700_000_000_000, 1_600_000_000_000];
+    let stamps = [
+        h.timestamp_min_ms(),
+        1,
+        1_700_000_000_000,
+        1_600_000_000_000,
+    ];
     let records = stamps.map(|ms| NewRecord {
         headers: headers.clone(),
         timestamp: Timestamp::from_millis(ms),
