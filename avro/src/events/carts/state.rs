@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CartLine;
-use crate::avro_record;
-use crate::events::common::Recent;
-use crate::events::orders::Origin;
+use crate::{avro_record};
+use crate::events::common::{Recent};
+use crate::events::orders::{Origin};
 use crate::keys::{CartId, ProductId, Sku, UserId};
-use crate::money::Money;
+use crate::money::{Money};
+use super::{CartLine};
 
 /// What the cart rule remembers of a cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +31,7 @@ pub struct CartState {
     /// Commands that were answered lately.
     pub recent: Recent,
 }
-avro_record!(
-    CartState = "millrace.carts.CartState",
-    "carts/CartState.avsc"
-);
+avro_record!(CartState = "millrace.carts.CartState", "carts/CartState.avsc");
 
 /// A line of a cart, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

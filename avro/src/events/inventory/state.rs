@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Movement, StockLevel, StockPolicy};
-use crate::avro_record;
-use crate::events::common::Recent;
+use crate::{avro_record};
+use crate::events::common::{Recent};
 use crate::events::orders::{Origin, ReservationPart};
 use crate::keys::{LocationId, OrderId, ReservationId, Sku};
+use super::{Movement, StockLevel, StockPolicy};
 
 /// The stock of a SKU at one location, with what its reservations have promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +60,7 @@ pub struct StockState {
     /// The sequence number of the last fact.
     pub seq: i64,
 }
-avro_record!(
-    StockState = "millrace.inventory.StockState",
-    "inventory/StockState.avsc"
-);
+avro_record!(StockState = "millrace.inventory.StockState", "inventory/StockState.avsc");
 
 /// The stock of a SKU, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +86,4 @@ pub struct StockView {
     /// When it last changed, RFC 3339.
     pub updated_at: String,
 }
-avro_record!(
-    StockView = "millrace.inventory.StockView",
-    "inventory/StockView.avsc"
-);
+avro_record!(StockView = "millrace.inventory.StockView", "inventory/StockView.avsc");

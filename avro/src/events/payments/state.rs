@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptStatus, PaymentAttempt, Refund, RefundStatus};
-use crate::avro_record;
-use crate::events::orders::Origin;
+use crate::{avro_record};
+use crate::events::orders::{Origin};
 use crate::keys::{OrderId, PaymentId, RefundId};
 use crate::money::{Currency, Money};
+use super::{AttemptStatus, PaymentAttempt, Refund, RefundStatus};
 
 /// What the payment rule remembers of an order's payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentsState {
     /// The order.
     pub order_id: OrderId,
-    /// The currency of every amount.
-    pub currency: Currency,
+    /// The currency of every amount; none before the first attempt.
+    pub currency: Option<Currency>,
     /// The attempts, oldest first.
     pub attempts: Vec<PaymentAttempt>,
     /// The refunds, oldest first.
@@ -28,10 +28,7 @@ pub struct PaymentsState {
     /// Where its correlation began.
     pub origin: Origin,
 }
-avro_record!(
-    PaymentsState = "millrace.payments.PaymentsState",
-    "payments/PaymentsState.avsc"
-);
+avro_record!(PaymentsState = "millrace.payments.PaymentsState", "payments/PaymentsState.avsc");
 
 /// A refund, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +71,4 @@ pub struct PaymentView {
     /// The sequence number of the last fact of the order's payments.
     pub version: i64,
 }
-avro_record!(
-    PaymentView = "millrace.payments.PaymentView",
-    "payments/PaymentView.avsc"
-);
+avro_record!(PaymentView = "millrace.payments.PaymentView", "payments/PaymentView.avsc");

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::orders::CaptureMode;
+use crate::events::orders::{CaptureMode};
 use crate::keys::{PaymentId, RefundId};
-use crate::money::Money;
+use crate::money::{Money};
 
 /// Where a payment attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ pub struct PaymentSummary {
     pub status: AttemptStatus,
     /// What was to be paid.
     pub amount: Money,
-    /// How much was set aside.
+    /// How much is or was set aside for the order; nothing once it is unwanted.
     pub authorized: Money,
     /// How much was taken.
     pub captured: Money,

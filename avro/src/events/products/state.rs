@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CategoryNode, ProductDraft, Variant};
-use crate::avro_record;
+use crate::{avro_record};
 use crate::keys::{CatalogueId, CategoryId, ProductId};
 use crate::money::{Money, Rate};
+use super::{CategoryNode, ProductDraft, Variant};
 
 /// A product, as the rule remembers it and as its facts carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +23,7 @@ pub struct ProductState {
     /// The sequence number of its last fact.
     pub version: i64,
 }
-avro_record!(
-    ProductState = "millrace.products.ProductState",
-    "products/ProductState.avsc"
-);
+avro_record!(ProductState = "millrace.products.ProductState", "products/ProductState.avsc");
 
 /// A product, as clients see it; what is available is in the stock's view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +57,7 @@ pub struct ProductView {
     /// The sequence number of its last fact.
     pub version: i64,
 }
-avro_record!(
-    ProductView = "millrace.products.ProductView",
-    "products/ProductView.avsc"
-);
+avro_record!(ProductView = "millrace.products.ProductView", "products/ProductView.avsc");
 
 /// A tree of categories, as the rule remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,10 +69,7 @@ pub struct CategoryTree {
     /// The sequence number of the last fact.
     pub seq: i64,
 }
-avro_record!(
-    CategoryTree = "millrace.products.CategoryTree",
-    "products/CategoryTree.avsc"
-);
+avro_record!(CategoryTree = "millrace.products.CategoryTree", "products/CategoryTree.avsc");
 
 /// A category, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +87,4 @@ pub struct CategoryView {
     /// The number of changes so far.
     pub version: i64,
 }
-avro_record!(
-    CategoryView = "millrace.products.CategoryView",
-    "products/CategoryView.avsc"
-);
+avro_record!(CategoryView = "millrace.products.CategoryView", "products/CategoryView.avsc");
