@@ -4,6 +4,8 @@
 //! cargo run --release -p millrace-state --example throughput
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;

@@ -1,5 +1,10 @@
 //! SIGKILL: a child process writes, flushes and dies; its directory must hold its last flush.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test that kills a process waits for it"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

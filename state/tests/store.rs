@@ -1,5 +1,10 @@
 //! What a store promises its task and its readers.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test reads from a thread of its own"
+)]
+
 use std::time::Duration;
 
 use millrace_state::{

@@ -38,8 +38,16 @@ impl<K: Data, V: Data> RecordCodec<K, V> {
         let name = topic.name();
         Ok(Self {
             topic: name.into(),
-            keys: K::serde(&SerdeContext { topic: name, role: Role::Key, resources })?,
-            values: V::serde(&SerdeContext { topic: name, role: Role::Value, resources })?,
+            keys: K::serde(&SerdeContext {
+                topic: name,
+                role: Role::Key,
+                resources,
+            })?,
+            values: V::serde(&SerdeContext {
+                topic: name,
+                role: Role::Value,
+                resources,
+            })?,
         })
     }
 
@@ -56,7 +64,9 @@ impl<K: Data, V: Data> RecordCodec<K, V> {
         let mut headers = HeaderList::new();
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         let key = self.keys.serialize(key, &mut headers, &mut key_bytes)?;
-        let value = self.values.serialize(value, &mut headers, &mut value_bytes)?;
+        let value = self
+            .values
+            .serialize(value, &mut headers, &mut value_bytes)?;
         Ok(NewRecord {
             topic: self.topic.clone(),
             key: (key == Presence::Value).then_some(key_bytes),

@@ -11,9 +11,7 @@ use millrace_avro::catalog::{
 use millrace_avro::codec::SchemaClient;
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::events::inventory::{AdjustStock, StockView};
-use millrace_avro::events::orders::{
-    CaptureMode, OrderPlaced, OrderStatus, OrderView, PlacedLine,
-};
+use millrace_avro::events::orders::{CaptureMode, OrderPlaced, OrderStatus, OrderView, PlacedLine};
 use millrace_avro::events::payments::{
     GatewayAction, GatewayEffect, GatewayFact, GatewayFactKind, GatewayReported,
 };
@@ -30,7 +28,7 @@ use millrace_topologies::registry::{ENTRIES, Limits};
 const ORDERS_PLACED: usize = 8;
 const UNITS: i64 = 5;
 /// Simulated markets per run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 1_000;
 /// Every so manieth order has a card that is declined.
 const DECLINED_EVERY: usize = 4;
 
@@ -46,13 +44,22 @@ impl Market {
     fn open(seed: u64, faults: f64) -> Self {
         let faults = FaultRates::all(faults);
         let session_timeout = Duration::from_secs(2);
-        let options =
-            SimOptions { faults, standby_replicas: 1, session_timeout, ..SimOptions::default() };
+        let options = SimOptions {
+            faults,
+            standby_replicas: 1,
+            session_timeout,
+            ..SimOptions::default()
+        };
         let mut simulation = Simulation::new(seed, options);
         let registry = Arc::new(Registry::in_memory());
         let resources = Resources::new().with(Arc::new(SchemaClient::local(registry)));
-        let specs: Vec<_> = catalog::topics().into_iter().map(|entry| entry.spec).collect();
-        simulation.create_topics(&specs).expect("topics can be created");
+        let specs: Vec<_> = catalog::topics()
+            .into_iter()
+            .map(|entry| entry.spec)
+            .collect();
+        simulation
+            .create_topics(&specs)
+            .expect("topics can be created");
         for entry in ENTRIES {
             let topology = (entry.define)(&Limits::default()).expect("the topology is sound");
             let mut config = StreamsConfig::default();
@@ -60,23 +67,35 @@ impl Market {
             simulation.add_application(&topology, config);
         }
         simulation.start_instances(2).expect("instances start");
-        Self { simulation, resources, ledger: BTreeMap::new(), answered: BTreeSet::new() }
+        Self {
+            simulation,
+            resources,
+            ledger: BTreeMap::new(),
+            answered: BTreeSet::new(),
+        }
     }
 
     fn publish<K: Data, V: Data>(&mut self, topic: Topic<K, V>, key: &K, value: &V) {
         let mut codec = RecordCodec::new(topic, &self.resources).expect("serdes");
-        let record = codec.encode(key, value, self.simulation.now()).expect("bytes");
+        let record = codec
+            .encode(key, value, self.simulation.now())
+            .expect("bytes");
         self.simulation.append(&record).expect("the log takes it");
     }
 
     fn read<K: Data, V: Data>(&self, topic: Topic<K, V>) -> Vec<(K, V)> {
         let mut codec = RecordCodec::new(topic, &self.resources).expect("serdes");
-        let records = self.simulation.log().dump(topic.name(), Isolation::ReadCommitted);
+        let records = self
+            .simulation
+            .log()
+            .dump(topic.name(), Isolation::ReadCommitted);
         records
             .into_iter()
             .map(|record| {
                 let (key, value) = (record.key.as_deref(), record.value.as_deref());
-                codec.decode(key, value, record.headers.view()).expect("a typed record")
+                codec
+                    .decode(key, value, record.headers.view())
+                    .expect("a typed record")
             })
             .collect()
     }
@@ -99,7 +118,11 @@ impl Market {
     fn place(&mut self, number: usize, sku: &Sku) {
         let euro = Currency::new("EUR").expect("a currency");
         let order_id = OrderId::new(&format!("order-{number}")).expect("a key");
-        let method = if number % DECLINED_EVERY == 3 { "pm_decline" } else { "pm_ok" };
+        let method = if number % DECLINED_EVERY == 3 {
+            "pm_decline"
+        } else {
+            "pm_ok"
+        };
         let placed = OrderPlaced {
             order_id: order_id.clone(),
             user_id: UserId::new(&format!("user-{number}")).expect("a key"),
@@ -110,11 +133,17 @@ impl Market {
                 product_id: ProductId::new("mug").expect("a key"),
                 name: "Mug".into(),
                 quantity: 1,
-                unit_price: Money { minor: 1_000, currency: euro },
+                unit_price: Money {
+                    minor: 1_000,
+                    currency: euro,
+                },
                 tax_rate: Rate::percent("20").expect("a rate"),
             }],
             discounts: Vec::new(),
-            shipping: Money { minor: 0, currency: euro },
+            shipping: Money {
+                minor: 0,
+                currency: euro,
+            },
             shipping_tax_rate: Rate::percent("20").expect("a rate"),
             payment_method: method.into(),
             capture: CaptureMode::Automatic,
@@ -133,7 +162,10 @@ impl Market {
             if !self.answered.insert(event.meta.id.as_str().to_owned()) {
                 continue;
             }
-            let entry = self.ledger.entry(call.payment_id.as_str().to_owned()).or_default();
+            let entry = self
+                .ledger
+                .entry(call.payment_id.as_str().to_owned())
+                .or_default();
             let declined = call.method == "pm_decline";
             let kind = match call.action {
                 GatewayAction::Authorize if declined => GatewayFactKind::Failed,
@@ -150,9 +182,10 @@ impl Market {
             };
             let fact = GatewayFact {
                 fact_id: format!("fact-{}", call.idempotency_key),
-                reference: call.reference.clone().unwrap_or_else(|| {
-                    format!("ref-{}", call.idempotency_key)
-                }),
+                reference: call
+                    .reference
+                    .clone()
+                    .unwrap_or_else(|| format!("ref-{}", call.idempotency_key)),
                 kind,
                 amount: call.amount,
                 occurred_at_ms: self.simulation.now().as_millis(),
@@ -182,11 +215,17 @@ fn simulate(seed: u64, faults: f64) -> (usize, u64) {
     market.stock(&sku);
     for number in 0..ORDERS_PLACED {
         market.place(number, &sku);
-        market.simulation.run(60).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        market
+            .simulation
+            .run(60)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         market.answer_calls();
     }
     for _ in 0..40 {
-        market.simulation.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        market
+            .simulation
+            .settle()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let answered = market.answered.len();
         market.answer_calls();
         if market.answered.len() == answered && all_ended(&market) {
@@ -194,7 +233,10 @@ fn simulate(seed: u64, faults: f64) -> (usize, u64) {
         }
     }
     let confirmed = check(&market, seed);
-    (confirmed, market.simulation.log().faults_fired().values().sum())
+    (
+        confirmed,
+        market.simulation.log().faults_fired().values().sum(),
+    )
 }
 
 fn ends(order: &OrderView) -> bool {
@@ -215,29 +257,58 @@ fn all_ended(market: &Market) -> bool {
 
 fn check(market: &Market, seed: u64) -> usize {
     let orders = market.last(ORDERS);
-    assert_eq!(orders.len(), ORDERS_PLACED, "seed {seed}: every order is there");
+    assert_eq!(
+        orders.len(),
+        ORDERS_PLACED,
+        "seed {seed}: every order is there"
+    );
     for (id, order) in &orders {
         assert!(ends(order), "seed {seed}: {id} is still {:?}", order.status);
     }
-    let confirmed: Vec<_> =
-        orders.values().filter(|order| order.status == OrderStatus::Confirmed).collect();
+    let confirmed: Vec<_> = orders
+        .values()
+        .filter(|order| order.status == OrderStatus::Confirmed)
+        .collect();
     let levels = market.last(STOCK_LEVELS);
     check_stock(levels.values().next(), confirmed.len(), seed);
-    let kept: i64 = market.ledger.values().map(|(charged, refunded)| charged - refunded).sum();
+    let kept: i64 = market
+        .ledger
+        .values()
+        .map(|(charged, refunded)| charged - refunded)
+        .sum();
     let owed: i64 = confirmed.iter().map(|order| order.totals.total.minor).sum();
-    assert_eq!(kept, owed, "seed {seed}: the gateway keeps what confirmed orders cost");
+    assert_eq!(
+        kept, owed,
+        "seed {seed}: the gateway keeps what confirmed orders cost"
+    );
     confirmed.len()
 }
 
 fn check_stock(level: Option<&StockView>, confirmed: usize, seed: u64) {
     let level = level.unwrap_or_else(|| panic!("seed {seed}: the stock is shown"));
     for location in &level.locations {
-        assert!(location.on_hand >= 0, "seed {seed}: on hand {}", location.on_hand);
-        assert!(location.available >= 0, "seed {seed}: available {}", location.available);
+        assert!(
+            location.on_hand >= 0,
+            "seed {seed}: on hand {}",
+            location.on_hand
+        );
+        assert!(
+            location.available >= 0,
+            "seed {seed}: available {}",
+            location.available
+        );
     }
-    let available: i64 = level.locations.iter().map(|location| location.available).sum();
+    let available: i64 = level
+        .locations
+        .iter()
+        .map(|location| location.available)
+        .sum();
     let sold = i64::try_from(confirmed).expect("a small number");
-    assert_eq!(available, UNITS - sold, "seed {seed}: sold and left make up the stock");
+    assert_eq!(
+        available,
+        UNITS - sold,
+        "seed {seed}: sold and left make up the stock"
+    );
 }
 
 /// Simulates the seeds; a failing one is named in the panic and replays.
@@ -250,7 +321,10 @@ fn simulate_seeds(seeds: Range<u64>) {
         faults += fired;
     }
     assert!(faults > 10 * count, "only {faults} faults fired");
-    assert!(confirmed as u64 > count, "only {confirmed} orders were confirmed");
+    assert!(
+        confirmed as u64 > count,
+        "only {confirmed} orders were confirmed"
+    );
 }
 
 #[test]

@@ -131,11 +131,6 @@ impl Inputs {
         }
     }
 
-    /// True if no record waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.batches.is_empty())
-    }
-
     /// True if something was processed since the last commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.queues

@@ -24,6 +24,11 @@
 //! - Damage: an unfinished frame at the very end is cut off. Anything else is
 //!   [`LogError::Corrupted`] and names file and byte, at opening or when it is read.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the journal bounds its waits by the clock, and owns its threads"
+)]
+
 mod assignor;
 mod clean;
 mod codec;
