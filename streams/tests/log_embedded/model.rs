@@ -150,7 +150,7 @@ fn check_partition(read: &[Read], expected: &Expected, is_compacted: bool) {
 
 #[test]
 fn random_histories_read_as_the_model_says() {
-    for seed in 0..100 {
+    for seed in 0..400 {
         let disk = MemoryDisk::default();
         let mut dice = Dice::new(seed);
         let mut model = Model::default();

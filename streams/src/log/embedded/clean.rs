@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use super::entry::Entry;
 use super::latest::Latest;
 use super::manifest::{Listed, Manifest};
-use super::rewrite::{Rewriter, Rewritten, failed};
-use super::segment::{Section, Segment};
+use super::rewrite::{Rewriter, Rewritten, Source, failed};
+use super::segment::Segment;
 use super::shared::Shared;
 use super::signal::Signal;
 use super::state::{Partition, State};
@@ -106,8 +106,8 @@ impl Cleaner {
         new.extend(self.write_anew((id, generation + 1), &compacted, latest)?);
         self.switch(run, &new)?;
         let sections = new.into_iter().flat_map(|one| one.sections).collect();
-        let old = plain.into_iter().chain(compacted).map(|one| one.segment);
-        let old = distinct(old.collect());
+        let sources = plain.into_iter().chain(compacted);
+        let old = distinct(sources.map(|one| one.section.segment).collect());
         shared.state.write().replace_sections(&old, sections);
         for one in run {
             let path = shared.dir.join(Segment::file_name(one.id, one.generation));
@@ -131,7 +131,7 @@ impl Cleaner {
     fn write_anew(
         &self,
         place: (u64, u32),
-        sections: &[Section],
+        sections: &[Source],
         latest: &Latest,
     ) -> Result<Option<Rewritten>, LogError> {
         if sections.is_empty() {
@@ -320,20 +320,31 @@ fn runs_of_neighbours(segments: &[Listed], uses: &Uses, segment_bytes: u64) -> V
 
 /// What still exists of a run of segments, by partition and in the order of offsets: of topics
 /// that are not compacted, and of those that are.
-fn sections_of(state: &State, run: &[Listed]) -> [Vec<Section>; 2] {
-    let is_in_run = |section: &&Section| {
-        let place = (section.segment.id, section.segment.generation);
-        run.iter().any(|one| (one.id, one.generation) == place)
-    };
+fn sections_of(state: &State, run: &[Listed]) -> [Vec<Source>; 2] {
     let mut partitions: Vec<_> = state.partitions().collect();
     partitions.sort_by_key(|(id, _, _)| *id);
     let (mut plain, mut compacted) = (Vec::new(), Vec::new());
     for (_, topic, partition) in partitions {
-        let sections = partition.sections.iter().filter(is_in_run).cloned();
+        let sources = sources_of(partition, run);
         match topic.cleanup {
-            Cleanup::Compact => compacted.extend(sections),
-            Cleanup::Delete { .. } => plain.extend(sections),
+            Cleanup::Compact => compacted.extend(sources),
+            Cleanup::Delete { .. } => plain.extend(sources),
         }
     }
     [plain, compacted]
+}
+
+fn sources_of(partition: &Partition, run: &[Listed]) -> impl Iterator<Item = Source> {
+    let mut follows = false;
+    let sources = partition.sections.iter().map(move |section| {
+        let place = (section.segment.id, section.segment.generation);
+        let is_in_run = run.iter().any(|one| (one.id, one.generation) == place);
+        let source = is_in_run.then(|| Source {
+            section: section.clone(),
+            follows,
+        });
+        follows = is_in_run;
+        source
+    });
+    sources.flatten()
 }

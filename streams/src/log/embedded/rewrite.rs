@@ -39,6 +39,15 @@ struct Open {
     data: Vec<u8>,
 }
 
+/// A section to rewrite.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) section: Section,
+    /// True if no other section lies between this one and the one before it. Only then may the two
+    /// become one: the sections of a partition never overlap.
+    pub(super) follows: bool,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Rewritten {
@@ -74,7 +83,11 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Adds what is still wanted of a section. Sections come by partition, in the order of offsets.
-    pub(super) fn add(&mut self, section: &Section) -> Result<(), LogError> {
+    pub(super) fn add(&mut self, source: &Source) -> Result<(), LogError> {
+        if !source.follows {
+            self.close_section()?;
+        }
+        let section = &source.section;
         let data = section.load()?;
         let head = section.head;
         if head.layout == Layout::Dense && !self.latest.has(head.partition) {

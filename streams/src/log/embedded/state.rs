@@ -73,6 +73,13 @@ impl Partition {
         let index = self
             .sections
             .partition_point(|other| other.last() < section.last());
+        let before = index.checked_sub(1).and_then(|at| self.sections.get(at));
+        let after = self.sections.get(index);
+        debug_assert!(
+            before.is_none_or(|one| one.last() < section.head.base)
+                && after.is_none_or(|one| section.last() < one.head.base),
+            "sections never overlap"
+        );
         self.sections.insert(index, section);
     }
 }
