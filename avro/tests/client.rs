@@ -1,6 +1,11 @@
 //! The schema client against a registry behind real HTTP: the embedded one, and any other whose
 //! address is in `MILLRACE_TEST_REGISTRY` (such as `http://localhost:8080/apis/ccompat/v7`).
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test serves the registry from threads of its own"
+)]
+
 mod support;
 
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -1,5 +1,10 @@
 //! The embedded log: what it promises, on the real file system and on disks that fail.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "stalls and kills are the faults that these tests inject"
+)]
+
 #[path = "log_embedded/damage.rs"]
 mod damage;
 #[path = "log_embedded/faults.rs"]
@@ -169,6 +174,7 @@ fn a_fetch_waits_for_the_first_record_and_no_longer() {
     let began = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| {
+            // The pause is the fault: the record comes late.
             thread::sleep(Duration::from_millis(50));
             append(&*log, "t", "k", "v");
         });

@@ -179,6 +179,10 @@ impl Remote {
             .is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an id is unknown for a while, not for ever"
+    )]
     fn remember_unknown(&self, id: u32) {
         let mut unknown = self.unknown.lock();
         if unknown.len() >= UNKNOWN_MAX {

@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of audit decides, case by case.

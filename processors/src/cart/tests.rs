@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of cart decides, case by case.

@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of inventory decides, case by case.

@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of order decides, case by case.

@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of payment decides, case by case.

@@ -1,1 +1,1 @@
-//! Tests.
+//! What the rule of product decides, case by case.

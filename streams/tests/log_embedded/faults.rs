@@ -115,9 +115,9 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
-        thread::sleep(Duration::from_millis(
-            self.1.stall_ms.load(Ordering::SeqCst),
-        ));
+        let stall = Duration::from_millis(self.1.stall_ms.load(Ordering::SeqCst));
+        // The pause is the fault: the disk stalls.
+        thread::sleep(stall);
         if self.1.sync_fails.load(Ordering::SeqCst) {
             return Err(self.1.fire(io::ErrorKind::Other));
         }
