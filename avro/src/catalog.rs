@@ -34,8 +34,8 @@ use crate::events::products::{
 use crate::events::recommendations::RecommendationEvent;
 use crate::events::users::UserEvent;
 use crate::keys::{
-    AggregateId, CartId, CatalogueId, CategoryId, OrderId, PaymentId, ProductId, Sku,
-    SkuAtLocation, SubjectId, UserId,
+    AggregateId, CartId, CatalogueId, CategoryId, OrderId, PaymentId, ProductId, Sku, SubjectId,
+    UserId,
 };
 
 /// How long events are kept, unless their topic says otherwise.
@@ -131,7 +131,7 @@ pub const CATEGORY_TREE: Store<CatalogueId, CategoryTree> = Store::new("category
 /// What the auditor has seen of orders.
 pub const ORDER_AUDIT: Store<OrderId, OrderAudit> = Store::new("order-audit");
 /// What the auditor has seen of stock.
-pub const STOCK_AUDIT: Store<SkuAtLocation, StockAudit> = Store::new("stock-audit");
+pub const STOCK_AUDIT: Store<Sku, StockAudit> = Store::new("stock-audit");
 
 /// The table of [`ORDERS`], to answer reads.
 pub const ORDER_VIEW: Store<OrderId, OrderView> = Store::new("order-view");

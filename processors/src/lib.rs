@@ -11,7 +11,9 @@
 //! - [`audit`] watches the facts of all of them for contradictions.
 //! - [`demo`] makes a catalogue to begin with.
 
+pub mod audit;
 pub mod cart;
+pub mod demo;
 pub mod emit;
 pub mod inventory;
 pub mod order;

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::orders::{OrderLine, OrderStatus, Totals};
+use crate::events::orders::{OrderStatus, Totals};
 use crate::events::payments::PaymentStanding;
-use crate::keys::{OrderId, Sku};
-use crate::money::Money;
+use crate::keys::{LocationId, OrderId, Sku};
 use crate::{avro_data, avro_record};
 
 /// What the auditor knows of one reservation.
@@ -26,19 +25,15 @@ pub struct OrderAudit {
     pub order_id: OrderId,
     /// What it costs.
     pub totals: Option<Totals>,
-    /// Its lines, as it was created.
-    pub lines: Vec<OrderLine>,
     /// Where it stands.
     pub status: Option<OrderStatus>,
-    /// What the shop may keep of it when it is terminal.
-    pub kept: Option<Money>,
     /// What its payments last said.
     pub payments: Option<PaymentStanding>,
     /// Its reservations.
     pub reservations: Vec<AuditedReservation>,
     /// The sequence number of the last order fact.
     pub last_seq: i64,
-    /// When its next step is overdue; none when it is terminal and settled.
+    /// When it must have moved, or its end must have settled.
     pub watch_until_ms: Option<i64>,
     /// The invariants that are violated and were reported.
     pub reported: Vec<i32>,
@@ -49,23 +44,30 @@ avro_record!(
 );
 avro_data!(OrderAudit);
 
-/// What the auditor has seen of one SKU at one location.
+/// What the auditor has seen of a SKU at one location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StockAudit {
+pub struct AuditedLocation {
+    /// The location.
+    pub location: LocationId,
     /// The sum of all movements.
     pub movements: i64,
-    /// What the last fact says lies there.
-    pub on_hand: i64,
-    /// What the last fact says is reserved.
-    pub reserved: i64,
-    /// The sum of what reservations took, less what they gave back.
+    /// What reservations took, less what they gave back.
     pub live: i64,
+}
+
+/// What the auditor has seen of the stock of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockAudit {
+    /// The SKU.
+    pub sku: Sku,
     /// True when demand beyond the stock is promised.
     pub on_demand: bool,
-    /// The sequence number of the last fact of the SKU that touched it.
+    /// The locations.
+    pub locations: Vec<AuditedLocation>,
+    /// The sequence number of the last fact.
     pub last_seq: i64,
-    /// The invariants that are violated and were reported.
-    pub reported: Vec<i32>,
+    /// The violations that stand: location and invariant.
+    pub reported: Vec<String>,
 }
 avro_record!(
     StockAudit = "millrace.audit.StockAudit",

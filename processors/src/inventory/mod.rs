@@ -33,6 +33,7 @@ use millrace_avro::keys::{OrderId, Sku};
 use millrace_streams::Timestamp;
 
 pub use limits::InventoryLimits;
+pub(crate) use stock::is_on_demand;
 pub use view::view;
 
 use crate::emit::Emitter;

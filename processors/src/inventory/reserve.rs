@@ -186,7 +186,7 @@ impl Run<'_> {
             return self.audit(Note::alert("release-exceeds-committed", detail));
         }
         at_each(&mut self.stock, &asked.parts, |at, pieces| {
-            at.committed -= pieces
+            at.committed -= pieces;
         });
         self.free(asked, asked.parts.clone());
     }
@@ -208,15 +208,13 @@ impl Run<'_> {
         if self.is_duplicate() {
             return self.duplicate();
         }
-        match self.fate(&asked.reservation_id) {
-            Some(Fate::Committed) | None if covers(&self.stock, &asked.parts) => {
-                self.take_out(asked);
-            }
-            fate => {
-                let detail = format!("`{}` is {fate:?}", asked.reservation_id);
-                self.audit(Note::alert("shipped-without-stock", detail));
-            }
+        // Shipments of one reservation may overtake each other, and the release of its rest.
+        if covers(&self.stock, &asked.parts) {
+            return self.take_out(asked);
         }
+        let fate = self.fate(&asked.reservation_id);
+        let detail = format!("`{}` is {fate:?}", asked.reservation_id);
+        self.audit(Note::alert("shipped-without-stock", detail));
     }
 
     fn take_out(&mut self, asked: &ShipReservation) {

@@ -82,11 +82,12 @@ impl Run<'_> {
         if answered {
             attempt.awaiting = None;
             attempt.tries = 0;
-            attempt.due_ms = None;
         }
         let works_on_it = matches!(attempt.status, A::RequiresAction | A::Processing);
-        if works_on_it && attempt.awaiting.is_none() && attempt.due_ms.is_none() {
-            attempt.due_ms = Some(progress.as_millis());
+        match attempt.awaiting {
+            Some(_) => {}
+            None if works_on_it && !answered && attempt.due_ms.is_some() => {}
+            None => attempt.due_ms = works_on_it.then(|| progress.as_millis()),
         }
     }
 
@@ -119,7 +120,7 @@ impl Run<'_> {
         let attempt = &self.payments.attempts[index];
         let mine = |refund: &&Refund| refund.payment_id == attempt.payment_id;
         let number = self.payments.refunds.iter().filter(mine).count();
-        if number >= self.limits.refunds_max {
+        if number >= self.limits.refunds_of_undone_max {
             let note = Note::alert("refund-impossible", "money has to go back by hand");
             return self.audit(note);
         }

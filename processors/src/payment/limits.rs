@@ -15,6 +15,8 @@ pub struct PaymentLimits {
     pub progress_within: Duration,
     /// How many facts an attempt keeps.
     pub facts_max: usize,
+    /// How many refunds an unwanted attempt gets before somebody has to look.
+    pub refunds_of_undone_max: usize,
     /// How many refunds the payments of an order keep.
     pub refunds_max: usize,
 }
@@ -27,6 +29,7 @@ impl Default for PaymentLimits {
             tries_max: 6,
             progress_within: Duration::from_secs(60 * 60),
             facts_max: 128,
+            refunds_of_undone_max: 16,
             refunds_max: 64,
         }
     }
