@@ -111,7 +111,8 @@ pub const CARTS: Topic<CartId, CartView> = Topic::new("carts").compacted();
 /// Products, as clients see them; null for one that is gone.
 pub const PRODUCTS: Topic<ProductId, Option<ProductView>> = Topic::new("products").compacted();
 /// Categories, as clients see them; null for one that is gone.
-pub const CATEGORIES: Topic<CategoryId, Option<CategoryView>> = Topic::new("categories").compacted();
+pub const CATEGORIES: Topic<CategoryId, Option<CategoryView>> =
+    Topic::new("categories").compacted();
 /// The stock of SKUs, as clients see it.
 pub const STOCK_LEVELS: Topic<Sku, StockView> = Topic::new("stock-levels").compacted();
 
@@ -306,13 +307,23 @@ mod tests {
         let mut text = String::new();
         for topic in topics() {
             let (spec, kept) = (&topic.spec, topic.kept());
-            writeln!(text, "topic {} [{}] {}, {kept}", spec.name, topic.key, spec.partitions).unwrap();
+            writeln!(
+                text,
+                "topic {} [{}] {}, {kept}",
+                spec.name, topic.key, spec.partitions
+            )
+            .unwrap();
             for ty in topic.types {
                 writeln!(text, "  {ty}").unwrap();
             }
         }
         for store in stores() {
-            writeln!(text, "store {} [{}] {}", store.name, store.key, store.record).unwrap();
+            writeln!(
+                text,
+                "store {} [{}] {}",
+                store.name, store.key, store.record
+            )
+            .unwrap();
         }
         expect_file!["catalog.golden.txt"].assert_eq(&text);
     }

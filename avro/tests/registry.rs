@@ -62,40 +62,145 @@ fn subjects_versions_and_schemas_are_read() {
     check(&registry, "GET /", expect!["200 {}"]);
     check(&registry, "GET /subjects", expect![[r#"200 ["s","t"]"#]]);
     check(&registry, "GET /subjects/s/versions", expect!["200 [1,2]"]);
-    check(&registry, "GET /subjects/s/versions/1", expect![[r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#]]);
-    check(&registry, "GET /subjects/s/versions/latest", expect![[r#"200 {"id":2,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"long\"},{\"default\":\"\",\"name\":\"b\",\"type\":\"string\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":2}"#]]);
-    check(&registry, "GET /subjects/t/versions/-1/schema", expect![[r#"200 {"fields":[{"name":"a","type":"int"}],"name":"R","type":"record"}"#]]);
-    check(&registry, "GET /schemas/ids/1", expect![[r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}"}"#]]);
-    check(&registry, "GET /schemas/ids/1?deleted=true", expect![[r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}"}"#]]);
-    check(&registry, "GET /schemas/ids/1/schema", expect![[r#"200 {"fields":[{"name":"a","type":"int"}],"name":"R","type":"record"}"#]]);
-    check(&registry, "GET /schemas/ids/1/subjects", expect![[r#"200 ["s","t"]"#]]);
-    check(&registry, "GET /schemas/ids/1/versions", expect![[r#"200 [{"subject":"s","version":1},{"subject":"t","version":1}]"#]]);
-    check(&registry, "GET /schemas/types", expect![[r#"200 ["AVRO"]"#]]);
-    check(&registry, "GET /mode", expect![[r#"200 {"mode":"READWRITE"}"#]]);
+    check(
+        &registry,
+        "GET /subjects/s/versions/1",
+        expect![[
+            r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /subjects/s/versions/latest",
+        expect![[
+            r#"200 {"id":2,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"long\"},{\"default\":\"\",\"name\":\"b\",\"type\":\"string\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":2}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /subjects/t/versions/-1/schema",
+        expect![[r#"200 {"fields":[{"name":"a","type":"int"}],"name":"R","type":"record"}"#]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/1",
+        expect![[
+            r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}"}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/1?deleted=true",
+        expect![[
+            r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}"}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/1/schema",
+        expect![[r#"200 {"fields":[{"name":"a","type":"int"}],"name":"R","type":"record"}"#]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/1/subjects",
+        expect![[r#"200 ["s","t"]"#]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/1/versions",
+        expect![[r#"200 [{"subject":"s","version":1},{"subject":"t","version":1}]"#]],
+    );
+    check(
+        &registry,
+        "GET /schemas/types",
+        expect![[r#"200 ["AVRO"]"#]],
+    );
+    check(
+        &registry,
+        "GET /mode",
+        expect![[r#"200 {"mode":"READWRITE"}"#]],
+    );
 }
 
 #[test]
 fn what_is_not_there_has_confluents_error_codes() {
     let registry = registry();
-    check(&registry, "GET /subjects/u/versions", expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]]);
-    check(&registry, "GET /subjects/u/versions/1", expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]]);
-    check(&registry, "GET /subjects/s/versions/9", expect![[r#"404 {"error_code":40402,"message":"Version 9 not found."}"#]]);
-    check(&registry, "GET /subjects/s/versions/0", expect![[r#"422 {"error_code":42202,"message":"The specified version '0' is not a valid version id. Allowed values are between [1, 2^31-1] and the string \"latest\""}"#]]);
-    check(&registry, "GET /schemas/ids/99", expect![[r#"404 {"error_code":40403,"message":"Schema not found"}"#]]);
-    check(&registry, "GET /nothing", expect![[r#"404 {"error_code":404,"message":"HTTP 404 Not Found"}"#]]);
-    check(&registry, "PATCH /subjects", expect![[r#"405 {"error_code":405,"message":"HTTP 405 Method Not Allowed"}"#]]);
-    check_with(&registry, "POST /subjects/u", &one(), expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]]);
-    check_with(&registry, "POST /subjects/t", &two(), expect![[r#"404 {"error_code":40403,"message":"Schema not found"}"#]]);
+    check(
+        &registry,
+        "GET /subjects/u/versions",
+        expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]],
+    );
+    check(
+        &registry,
+        "GET /subjects/u/versions/1",
+        expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]],
+    );
+    check(
+        &registry,
+        "GET /subjects/s/versions/9",
+        expect![[r#"404 {"error_code":40402,"message":"Version 9 not found."}"#]],
+    );
+    check(
+        &registry,
+        "GET /subjects/s/versions/0",
+        expect![[
+            r#"422 {"error_code":42202,"message":"The specified version '0' is not a valid version id. Allowed values are between [1, 2^31-1] and the string \"latest\""}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/99",
+        expect![[r#"404 {"error_code":40403,"message":"Schema not found"}"#]],
+    );
+    check(
+        &registry,
+        "GET /nothing",
+        expect![[r#"404 {"error_code":404,"message":"HTTP 404 Not Found"}"#]],
+    );
+    check(
+        &registry,
+        "PATCH /subjects",
+        expect![[r#"405 {"error_code":405,"message":"HTTP 405 Method Not Allowed"}"#]],
+    );
+    check_with(
+        &registry,
+        "POST /subjects/u",
+        &one(),
+        expect![[r#"404 {"error_code":40401,"message":"Subject 'u' not found."}"#]],
+    );
+    check_with(
+        &registry,
+        "POST /subjects/t",
+        &two(),
+        expect![[r#"404 {"error_code":40403,"message":"Schema not found"}"#]],
+    );
 }
 
 #[test]
 fn registering_the_same_schema_again_returns_its_id() {
     let registry = registry();
-    check_with(&registry, "POST /subjects/s/versions", &one(), expect![[r#"200 {"id":1}"#]]);
+    check_with(
+        &registry,
+        "POST /subjects/s/versions",
+        &one(),
+        expect![[r#"200 {"id":1}"#]],
+    );
     let spaced = json!({ "schema": r#"{ "name": "R", "type": "record",
         "fields": [ {"type": "int", "name": "a"} ] }"# });
-    check_with(&registry, "POST /subjects/s/versions", &spaced, expect![[r#"200 {"id":1}"#]]);
-    check_with(&registry, "POST /subjects/s", &spaced, expect![[r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#]]);
+    check_with(
+        &registry,
+        "POST /subjects/s/versions",
+        &spaced,
+        expect![[r#"200 {"id":1}"#]],
+    );
+    check_with(
+        &registry,
+        "POST /subjects/s",
+        &spaced,
+        expect![[
+            r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#
+        ]],
+    );
     check(&registry, "GET /subjects/s/versions", expect!["200 [1,2]"]);
 }
 
@@ -106,7 +211,9 @@ fn an_incompatible_schema_is_refused_with_its_reasons() {
         &registry,
         "POST /subjects/s/versions",
         &incompatible(),
-        expect![[r#"409 {"error_code":409,"message":"Schema being registered is incompatible with an earlier schema for subject \"s\", details: [\"reading version 1: /a: int cannot be read as string\", \"reading version 2: /a: long cannot be read as string\"]"}"#]],
+        expect![[
+            r#"409 {"error_code":409,"message":"Schema being registered is incompatible with an earlier schema for subject \"s\", details: [\"reading version 1: /a: int cannot be read as string\", \"reading version 2: /a: long cannot be read as string\"]"}"#
+        ]],
     );
     let test = "POST /compatibility/subjects/s/versions";
     check_with(
@@ -119,10 +226,22 @@ fn an_incompatible_schema_is_refused_with_its_reasons() {
         &registry,
         &format!("{test}/1?verbose=true"),
         &incompatible(),
-        expect![[r#"200 {"is_compatible":false,"messages":["reading version 1: /a: int cannot be read as string"]}"#]],
+        expect![[
+            r#"200 {"is_compatible":false,"messages":["reading version 1: /a: int cannot be read as string"]}"#
+        ]],
     );
-    check_with(&registry, test, &two(), expect![[r#"200 {"is_compatible":true}"#]]);
-    check_with(&registry, &format!("{test}/7"), &two(), expect![[r#"404 {"error_code":40402,"message":"Version 7 not found."}"#]]);
+    check_with(
+        &registry,
+        test,
+        &two(),
+        expect![[r#"200 {"is_compatible":true}"#]],
+    );
+    check_with(
+        &registry,
+        &format!("{test}/7"),
+        &two(),
+        expect![[r#"404 {"error_code":40402,"message":"Version 7 not found."}"#]],
+    );
 }
 
 #[test]
@@ -133,29 +252,70 @@ fn what_is_no_schema_is_unprocessable() {
         &registry,
         post,
         &json!({ "schema": "{\"type\": \"recor\"}" }),
-        expect![[r#"422 {"error_code":42201,"message":"Invalid schema: Unknown primitive type: recor"}"#]],
+        expect![[
+            r#"422 {"error_code":42201,"message":"Invalid schema: Unknown primitive type: recor"}"#
+        ]],
     );
-    check_with(&registry, post, &json!({ "schemas": "" }), expect![[r#"422 {"error_code":422,"message":"Unprocessable request: missing field `schema` at line 1 column 14"}"#]]);
+    check_with(
+        &registry,
+        post,
+        &json!({ "schemas": "" }),
+        expect![[
+            r#"422 {"error_code":422,"message":"Unprocessable request: missing field `schema` at line 1 column 14"}"#
+        ]],
+    );
     check_with(
         &registry,
         post,
         &json!({ "schema": "{}", "schemaType": "JSON" }),
-        expect![[r#"422 {"error_code":42201,"message":"Invalid schema: only schemas of type AVRO are supported"}"#]],
+        expect![[
+            r#"422 {"error_code":42201,"message":"Invalid schema: only schemas of type AVRO are supported"}"#
+        ]],
     );
     let reference = json!({ "name": "X", "subject": "x", "version": 1 });
     let referring = json!({ "schema": "\"X\"", "references": [reference] });
-    check_with(&registry, post, &referring, expect![[r#"422 {"error_code":42201,"message":"Invalid schema: references are not supported; write the types out"}"#]]);
+    check_with(
+        &registry,
+        post,
+        &referring,
+        expect![[
+            r#"422 {"error_code":42201,"message":"Invalid schema: references are not supported; write the types out"}"#
+        ]],
+    );
 }
 
 #[test]
 fn a_subject_s_level_decides_what_it_accepts() {
     let registry = registry();
-    check(&registry, "GET /config", expect![[r#"200 {"compatibilityLevel":"BACKWARD_TRANSITIVE"}"#]]);
-    check(&registry, "GET /config/s", expect![[r#"404 {"error_code":40408,"message":"Subject 's' does not have subject-level compatibility configured"}"#]]);
-    check(&registry, "GET /config/s?defaultToGlobal=true", expect![[r#"200 {"compatibilityLevel":"BACKWARD_TRANSITIVE"}"#]]);
+    check(
+        &registry,
+        "GET /config",
+        expect![[r#"200 {"compatibilityLevel":"BACKWARD_TRANSITIVE"}"#]],
+    );
+    check(
+        &registry,
+        "GET /config/s",
+        expect![[
+            r#"404 {"error_code":40408,"message":"Subject 's' does not have subject-level compatibility configured"}"#
+        ]],
+    );
+    check(
+        &registry,
+        "GET /config/s?defaultToGlobal=true",
+        expect![[r#"200 {"compatibilityLevel":"BACKWARD_TRANSITIVE"}"#]],
+    );
     let none = json!({ "compatibility": "NONE" });
-    check_with(&registry, "PUT /config/s", &none, expect![[r#"200 {"compatibility":"NONE"}"#]]);
-    check(&registry, "GET /config/s", expect![[r#"200 {"compatibilityLevel":"NONE"}"#]]);
+    check_with(
+        &registry,
+        "PUT /config/s",
+        &none,
+        expect![[r#"200 {"compatibility":"NONE"}"#]],
+    );
+    check(
+        &registry,
+        "GET /config/s",
+        expect![[r#"200 {"compatibilityLevel":"NONE"}"#]],
+    );
     check_with(
         &registry,
         "POST /subjects/s/versions",
@@ -166,12 +326,31 @@ fn a_subject_s_level_decides_what_it_accepts() {
         &registry,
         "POST /subjects/t/versions",
         &incompatible(),
-        expect![[r#"409 {"error_code":409,"message":"Schema being registered is incompatible with an earlier schema for subject \"t\", details: [\"reading version 1: /a: int cannot be read as string\"]"}"#]],
+        expect![[
+            r#"409 {"error_code":409,"message":"Schema being registered is incompatible with an earlier schema for subject \"t\", details: [\"reading version 1: /a: int cannot be read as string\"]"}"#
+        ]],
     );
-    check(&registry, "DELETE /config/s", expect![[r#"200 {"compatibility":"NONE"}"#]]);
-    check(&registry, "GET /config/s", expect![[r#"404 {"error_code":40408,"message":"Subject 's' does not have subject-level compatibility configured"}"#]]);
+    check(
+        &registry,
+        "DELETE /config/s",
+        expect![[r#"200 {"compatibility":"NONE"}"#]],
+    );
+    check(
+        &registry,
+        "GET /config/s",
+        expect![[
+            r#"404 {"error_code":40408,"message":"Subject 's' does not have subject-level compatibility configured"}"#
+        ]],
+    );
     let wrong = json!({ "compatibility": "LOOSE" });
-    check_with(&registry, "PUT /config", &wrong, expect![[r#"422 {"error_code":42203,"message":"Invalid compatibility level. Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and full_transitive"}"#]]);
+    check_with(
+        &registry,
+        "PUT /config",
+        &wrong,
+        expect![[
+            r#"422 {"error_code":42203,"message":"Invalid compatibility level. Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and full_transitive"}"#
+        ]],
+    );
 }
 
 #[test]
@@ -184,15 +363,46 @@ fn a_deleted_version_is_hidden_but_its_schema_is_still_found_by_id() {
         "GET /subjects/s/versions?deleted=true",
         expect!["200 [1,2]"],
     );
-    check(&registry, "GET /subjects/s/versions/latest", expect![[r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#]]);
+    check(
+        &registry,
+        "GET /subjects/s/versions/latest",
+        expect![[
+            r#"200 {"id":1,"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"int\"}],\"name\":\"R\",\"type\":\"record\"}","subject":"s","version":1}"#
+        ]],
+    );
     check(&registry, "DELETE /subjects/s", expect!["200 [1]"]);
-    check(&registry, "GET /subjects/s/versions", expect![[r#"404 {"error_code":40401,"message":"Subject 's' not found."}"#]]);
+    check(
+        &registry,
+        "GET /subjects/s/versions",
+        expect![[r#"404 {"error_code":40401,"message":"Subject 's' not found."}"#]],
+    );
     check(&registry, "GET /subjects", expect![[r#"200 ["t"]"#]]);
-    check(&registry, "GET /subjects?deleted=true", expect![[r#"200 ["s","t"]"#]]);
-    check(&registry, "GET /schemas/ids/2", expect![[r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"long\"},{\"default\":\"\",\"name\":\"b\",\"type\":\"string\"}],\"name\":\"R\",\"type\":\"record\"}"}"#]]);
-    check(&registry, "DELETE /subjects/t?permanent=true", expect![[r#"405 {"error_code":405,"message":"Permanent deletion is not supported; records of the schema would become unreadable"}"#]]);
+    check(
+        &registry,
+        "GET /subjects?deleted=true",
+        expect![[r#"200 ["s","t"]"#]],
+    );
+    check(
+        &registry,
+        "GET /schemas/ids/2",
+        expect![[
+            r#"200 {"schema":"{\"fields\":[{\"name\":\"a\",\"type\":\"long\"},{\"default\":\"\",\"name\":\"b\",\"type\":\"string\"}],\"name\":\"R\",\"type\":\"record\"}"}"#
+        ]],
+    );
+    check(
+        &registry,
+        "DELETE /subjects/t?permanent=true",
+        expect![[
+            r#"405 {"error_code":405,"message":"Permanent deletion is not supported; records of the schema would become unreadable"}"#
+        ]],
+    );
     // Numbers are never used twice, ids stay with their schema.
-    check_with(&registry, "POST /subjects/s/versions", &two(), expect![[r#"200 {"id":2}"#]]);
+    check_with(
+        &registry,
+        "POST /subjects/s/versions",
+        &two(),
+        expect![[r#"200 {"id":2}"#]],
+    );
     check(&registry, "GET /subjects/s/versions", expect!["200 [3]"]);
 }
 
@@ -206,7 +416,11 @@ fn a_subject_may_need_escapes() {
         expect![[r#"200 {"id":1}"#]],
     );
     check(&registry, "GET /subjects", expect![[r#"200 ["a/b c"]"#]]);
-    check(&registry, "GET /subjects/%zz/versions", expect![[r#"404 {"error_code":40401,"message":"Subject '%zz' not found."}"#]]);
+    check(
+        &registry,
+        "GET /subjects/%zz/versions",
+        expect![[r#"404 {"error_code":40401,"message":"Subject '%zz' not found."}"#]],
+    );
 }
 
 #[test]
@@ -271,8 +485,20 @@ impl RegistryStore for Full {
 fn what_was_not_stored_was_not_registered() {
     let full = Arc::new(AtomicBool::new(true));
     let registry = Registry::open(Full(full.clone())).unwrap();
-    check_with(&registry, "POST /subjects/s/versions", &one(), expect![[r#"500 {"error_code":50001,"message":"Error in the backend data store: no storage space"}"#]]);
+    check_with(
+        &registry,
+        "POST /subjects/s/versions",
+        &one(),
+        expect![[
+            r#"500 {"error_code":50001,"message":"Error in the backend data store: no storage space"}"#
+        ]],
+    );
     check(&registry, "GET /subjects", expect!["200 []"]);
     full.store(false, Ordering::Relaxed);
-    check_with(&registry, "POST /subjects/s/versions", &one(), expect![[r#"200 {"id":1}"#]]);
+    check_with(
+        &registry,
+        "POST /subjects/s/versions",
+        &one(),
+        expect![[r#"200 {"id":1}"#]],
+    );
 }

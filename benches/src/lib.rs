@@ -1,1 +1,14 @@
-//! Under construction.
+//! Measurements: the engine against Kafka Streams on one broker, and what its parts cost.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`sample`] | the records that are measured with, the same in every run |
+//! | [`streams`] | whole applications, each in a process of its own, beside their JVM twin |
+//! | [`usage`] | what a process has taken of the machine |
+//!
+//! The micro benches, in `benches/`, run with `cargo bench -p millrace-benches`.
+
+pub mod clock;
+pub mod sample;
+pub mod streams;
+pub mod usage;

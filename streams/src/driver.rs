@@ -396,9 +396,10 @@ impl TaskParts<'_> {
         };
         let mut stores = Vec::new();
         for (name, changelog) in self.topology.stores_of(part, application) {
-            let store = self
-                .state
-                .open_store(&StoreId::new(&**application, id.to_string(), &*name), CHANGELOGGED)?;
+            let store = self.state.open_store(
+                &StoreId::new(&**application, id.to_string(), &*name),
+                CHANGELOGGED,
+            )?;
             stores.push(TaskStore::new(
                 name,
                 store,

@@ -79,7 +79,10 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
             return Ok(None);
         };
         let stored = partition.get(&self.key)?;
-        let value = stored.as_deref().and_then(split_timestamp).map(|(_, value)| value);
+        let value = stored
+            .as_deref()
+            .and_then(split_timestamp)
+            .map(|(_, value)| value);
         let decode = |value| self.values.deserialize(Some(value), Headers::EMPTY);
         Ok(value.map(decode).transpose()?)
     }

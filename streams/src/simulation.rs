@@ -119,7 +119,10 @@ impl Simulation {
         for _ in 0..count {
             let process = format!("process-{}", self.instances.len());
             let disk = MemoryDisk::with_process_id(&process);
-            self.instances.push(Instance { disk, running: None });
+            self.instances.push(Instance {
+                disk,
+                running: None,
+            });
             self.start(self.instances.len() - 1)?;
         }
         Ok(())
@@ -160,7 +163,10 @@ impl Simulation {
                 return Ok(());
             }
         }
-        Err(Error::Config(format!("seed {} does not come to rest", self.seed)))
+        Err(Error::Config(format!(
+            "seed {} does not come to rest",
+            self.seed
+        )))
     }
 
     /// Lets time pass for everybody.
@@ -171,7 +177,9 @@ impl Simulation {
 
     /// Kills an instance: its memory is gone, its disk stays, the log learns nothing.
     pub fn crash(&mut self, instance: usize) {
-        let Some(instance) = self.instances.get_mut(instance) else { return };
+        let Some(instance) = self.instances.get_mut(instance) else {
+            return;
+        };
         instance.running = None;
         self.crashes += 1;
     }
@@ -184,7 +192,11 @@ impl Simulation {
         let by = Duration::from_millis(self.random.below(4) as u64);
         self.advance(by);
         let number = self.random.below(self.instances.len());
-        if self.instances.get(number).is_some_and(|instance| instance.running.is_none()) {
+        if self
+            .instances
+            .get(number)
+            .is_some_and(|instance| instance.running.is_none())
+        {
             self.start(number)?;
             return Ok(true);
         }
@@ -192,11 +204,17 @@ impl Simulation {
             self.crash(number);
             return Ok(true);
         }
-        let Some(running) = self.instances.get_mut(number).and_then(|i| i.running.as_mut()) else {
+        let Some(running) = self
+            .instances
+            .get_mut(number)
+            .and_then(|i| i.running.as_mut())
+        else {
             return Ok(false);
         };
         let application = self.random.below(running.len());
-        let Some(running) = running.get_mut(application) else { return Ok(false) };
+        let Some(running) = running.get_mut(application) else {
+            return Ok(false);
+        };
         let mut busy = match running.application.step_globals() {
             Ok(busy) => busy,
             Err(Error::Log(LogError::Unavailable(_))) => true,
@@ -211,7 +229,9 @@ impl Simulation {
 
     /// Starts an instance; if the log is unavailable, it stays down until its next turn.
     fn start(&mut self, number: usize) -> Result<(), Error> {
-        let Some(instance) = self.instances.get(number) else { return Ok(()) };
+        let Some(instance) = self.instances.get(number) else {
+            return Ok(());
+        };
         let mut started = Vec::new();
         for (topology, config) in &self.applications {
             match start_application(topology, config, &self.log, &self.clock, &instance.disk) {
@@ -241,7 +261,10 @@ fn start_application(
     let threads = (0..config.stream_threads.max(1))
         .map(|index| application.stream_thread(index))
         .collect::<Result<_, _>>()?;
-    Ok(Running { application, threads })
+    Ok(Running {
+        application,
+        threads,
+    })
 }
 
 fn state_of(disk: &MemoryDisk) -> StateDir {
@@ -250,11 +273,17 @@ fn state_of(disk: &MemoryDisk) -> StateDir {
 
 impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.instances.iter().map(|instance| instance.running.as_ref());
+        let running = self
+            .instances
+            .iter()
+            .map(|instance| instance.running.as_ref());
         let threads: Vec<_> = running
             .map(|running| running.map(|r| r.iter().flat_map(|r| &r.threads).collect::<Vec<_>>()))
             .collect();
-        f.debug_struct("Simulation").field("seed", &self.seed).field("threads", &threads).finish()
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("threads", &threads)
+            .finish()
     }
 }
 

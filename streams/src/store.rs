@@ -16,7 +16,10 @@ use crate::time::Timestamp;
 use crate::topology::Locator;
 
 /// How the engine opens its stores.
-pub(crate) const CHANGELOGGED: StoreOptions = StoreOptions { ordered: false, changelog: true };
+pub(crate) const CHANGELOGGED: StoreOptions = StoreOptions {
+    ordered: false,
+    changelog: true,
+};
 
 /// The bytes in front of each stored value.
 pub(crate) const TIMESTAMP_BYTES: usize = 8;

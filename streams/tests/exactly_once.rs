@@ -18,7 +18,9 @@ const GROUPS: Topic<String, u64> = Topic::new("groups");
 fn topology() -> Topology {
     Topology::define("sums", |t| {
         let amounts = t.stream(AMOUNTS);
-        amounts.aggregate(SUMS, || 0, |_, amount, sum| sum + amount).to(TOTALS);
+        amounts
+            .aggregate(SUMS, || 0, |_, amount, sum| sum + amount)
+            .to(TOTALS);
         amounts
             .select_key(|key, _| key[..1].to_owned())
             .repartition("by-group")
@@ -36,7 +38,12 @@ struct Outcome {
 
 fn simulate(seed: u64) -> Outcome {
     let faults = FaultRates::all(0.01);
-    let options = SimOptions { faults, standby_replicas: 1, session_timeout: std::time::Duration::from_secs(2), ..SimOptions::default() };
+    let options = SimOptions {
+        faults,
+        standby_replicas: 1,
+        session_timeout: std::time::Duration::from_secs(2),
+        ..SimOptions::default()
+    };
     let mut simulation = Simulation::new(seed, options);
     simulation
         .create_topics(&[AMOUNTS.spec(), TOTALS.spec(), GROUPS.spec()])
@@ -51,10 +58,16 @@ fn simulate(seed: u64) -> Outcome {
             headers: HeaderList::new(),
             timestamp: simulation.now(),
         };
-        simulation.append(&record).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        simulation.run(10).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        simulation
+            .append(&record)
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        simulation
+            .run(10)
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
-    simulation.settle().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    simulation
+        .settle()
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     check(&simulation, seed);
     Outcome {
         digest: simulation.log().digest(),
@@ -66,14 +79,21 @@ fn simulate(seed: u64) -> Outcome {
 /// What was read must equal the fold of what was written, key by key.
 fn check(simulation: &Simulation, seed: u64) {
     let (mut sums, mut counts) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, i64>::new());
-    for record in simulation.log().dump(AMOUNTS.name(), Isolation::ReadCommitted) {
+    for record in simulation
+        .log()
+        .dump(AMOUNTS.name(), Isolation::ReadCommitted)
+    {
         let key = String::from_utf8(record.key.expect("a key")).expect("text");
         let amount = i64::from_be_bytes(record.value.expect("a value").try_into().expect("i64"));
         *counts.entry(key[..1].to_owned()).or_default() += 1;
         *sums.entry(key).or_default() += amount;
     }
     assert_eq!(last(simulation, TOTALS.name()), sums, "seed {seed}: totals");
-    assert_eq!(last(simulation, GROUPS.name()), counts, "seed {seed}: groups");
+    assert_eq!(
+        last(simulation, GROUPS.name()),
+        counts,
+        "seed {seed}: groups"
+    );
 }
 
 /// The last committed value of each key.

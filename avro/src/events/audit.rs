@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record};
 use crate::events::orders::{OrderLine, OrderStatus, Totals};
-use crate::events::payments::{PaymentStanding};
+use crate::events::payments::PaymentStanding;
 use crate::keys::{OrderId, Sku};
-use crate::money::{Money};
+use crate::money::Money;
+use crate::{avro_data, avro_record};
 
 /// What the auditor knows of one reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,11 @@ pub struct OrderAudit {
     /// The invariants that are violated and were reported.
     pub reported: Vec<i32>,
 }
-avro_record!(OrderAudit = "millrace.audit.OrderAudit", "audit/OrderAudit.avsc");
+avro_record!(
+    OrderAudit = "millrace.audit.OrderAudit",
+    "audit/OrderAudit.avsc"
+);
+avro_data!(OrderAudit);
 
 /// What the auditor has seen of one SKU at one location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,4 +67,8 @@ pub struct StockAudit {
     /// The invariants that are violated and were reported.
     pub reported: Vec<i32>,
 }
-avro_record!(StockAudit = "millrace.audit.StockAudit", "audit/StockAudit.avsc");
+avro_record!(
+    StockAudit = "millrace.audit.StockAudit",
+    "audit/StockAudit.avsc"
+);
+avro_data!(StockAudit);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
 use crate::keys::{NotificationId, OrderId, UserId};
+use crate::{avro_record, events};
 
 /// How a message reaches a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,7 +35,10 @@ pub struct NotificationRequested {
     /// What the template needs; no personal data.
     pub data: BTreeMap<String, String>,
 }
-avro_record!(NotificationRequested = "millrace.notifications.NotificationRequested", "notifications/NotificationRequested.avsc");
+avro_record!(
+    NotificationRequested = "millrace.notifications.NotificationRequested",
+    "notifications/NotificationRequested.avsc"
+);
 
 /// A message was handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,10 @@ pub struct NotificationSent {
     /// The provider's id.
     pub reference: Option<String>,
 }
-avro_record!(NotificationSent = "millrace.notifications.NotificationSent", "notifications/NotificationSent.avsc");
+avro_record!(
+    NotificationSent = "millrace.notifications.NotificationSent",
+    "notifications/NotificationSent.avsc"
+);
 
 /// A message could not be handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +65,10 @@ pub struct NotificationFailed {
     /// Why.
     pub reason: String,
 }
-avro_record!(NotificationFailed = "millrace.notifications.NotificationFailed", "notifications/NotificationFailed.avsc");
+avro_record!(
+    NotificationFailed = "millrace.notifications.NotificationFailed",
+    "notifications/NotificationFailed.avsc"
+);
 
 events! {
     /// What has become of messages.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
 use crate::keys::{ProductId, SubjectId};
+use crate::{avro_record, events};
 
 /// One item of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,10 @@ pub struct RecommendationsUpdated {
     /// The list, best first.
     pub items: Vec<RecommendedItem>,
 }
-avro_record!(RecommendationsUpdated = "millrace.recommendations.RecommendationsUpdated", "recommendations/RecommendationsUpdated.avsc");
+avro_record!(
+    RecommendationsUpdated = "millrace.recommendations.RecommendationsUpdated",
+    "recommendations/RecommendationsUpdated.avsc"
+);
 
 /// Somebody has followed a recommendation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +39,10 @@ pub struct RecommendationClicked {
     /// Its place in the list, from 0.
     pub position: i64,
 }
-avro_record!(RecommendationClicked = "millrace.recommendations.RecommendationClicked", "recommendations/RecommendationClicked.avsc");
+avro_record!(
+    RecommendationClicked = "millrace.recommendations.RecommendationClicked",
+    "recommendations/RecommendationClicked.avsc"
+);
 
 events! {
     /// What has become of recommendations.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
 use crate::keys::{OrderId, ProductId, UserId};
+use crate::{avro_record, events};
 
 /// An account exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,10 @@ pub struct UserRegistered {
     /// Mail, name and the like, sealed with the user's key.
     pub profile: Option<String>,
 }
-avro_record!(UserRegistered = "millrace.users.UserRegistered", "users/UserRegistered.avsc");
+avro_record!(
+    UserRegistered = "millrace.users.UserRegistered",
+    "users/UserRegistered.avsc"
+);
 
 /// An account has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +30,10 @@ pub struct UserUpdated {
     /// Mail, name and the like, sealed with the user's key.
     pub profile: Option<String>,
 }
-avro_record!(UserUpdated = "millrace.users.UserUpdated", "users/UserUpdated.avsc");
+avro_record!(
+    UserUpdated = "millrace.users.UserUpdated",
+    "users/UserUpdated.avsc"
+);
 
 /// An account is gone, and its key is destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +41,10 @@ pub struct UserDeleted {
     /// The user.
     pub user_id: UserId,
 }
-avro_record!(UserDeleted = "millrace.users.UserDeleted", "users/UserDeleted.avsc");
+avro_record!(
+    UserDeleted = "millrace.users.UserDeleted",
+    "users/UserDeleted.avsc"
+);
 
 /// A user has signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +54,10 @@ pub struct UserSignedIn {
     /// Who the user was before.
     pub guest_id: Option<UserId>,
 }
-avro_record!(UserSignedIn = "millrace.users.UserSignedIn", "users/UserSignedIn.avsc");
+avro_record!(
+    UserSignedIn = "millrace.users.UserSignedIn",
+    "users/UserSignedIn.avsc"
+);
 
 /// Somebody has looked at a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +67,10 @@ pub struct ProductViewed {
     /// The session.
     pub session: Option<String>,
 }
-avro_record!(ProductViewed = "millrace.users.ProductViewed", "users/ProductViewed.avsc");
+avro_record!(
+    ProductViewed = "millrace.users.ProductViewed",
+    "users/ProductViewed.avsc"
+);
 
 /// Somebody has put a product on a wish list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +80,10 @@ pub struct ProductWishlisted {
     /// The session.
     pub session: Option<String>,
 }
-avro_record!(ProductWishlisted = "millrace.users.ProductWishlisted", "users/ProductWishlisted.avsc");
+avro_record!(
+    ProductWishlisted = "millrace.users.ProductWishlisted",
+    "users/ProductWishlisted.avsc"
+);
 
 /// Somebody has put a product into a cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +95,10 @@ pub struct ProductAddedToCart {
     /// The session.
     pub session: Option<String>,
 }
-avro_record!(ProductAddedToCart = "millrace.users.ProductAddedToCart", "users/ProductAddedToCart.avsc");
+avro_record!(
+    ProductAddedToCart = "millrace.users.ProductAddedToCart",
+    "users/ProductAddedToCart.avsc"
+);
 
 /// Somebody has bought a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +110,10 @@ pub struct ProductPurchased {
     /// The order.
     pub order_id: OrderId,
 }
-avro_record!(ProductPurchased = "millrace.users.ProductPurchased", "users/ProductPurchased.avsc");
+avro_record!(
+    ProductPurchased = "millrace.users.ProductPurchased",
+    "users/ProductPurchased.avsc"
+);
 
 /// Somebody has searched the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +125,10 @@ pub struct CatalogueSearched {
     /// The session.
     pub session: Option<String>,
 }
-avro_record!(CatalogueSearched = "millrace.users.CatalogueSearched", "users/CatalogueSearched.avsc");
+avro_record!(
+    CatalogueSearched = "millrace.users.CatalogueSearched",
+    "users/CatalogueSearched.avsc"
+);
 
 events! {
     /// What has become of users, and what they have done.

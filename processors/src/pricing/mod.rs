@@ -52,8 +52,8 @@ pub fn price(basket: &Basket<'_>) -> Result<Priced, MoneyError> {
 /// As [`price`].
 pub fn share_of_line(line: &OrderLine, before: i64, pieces: i64) -> Result<Money, MoneyError> {
     in_currency(line.line_total.currency, |ledger| {
-        let whole = ledger.take(line.line_total)? - ledger.take(line.discount)?
-            + ledger.take(line.tax)?;
+        let whole =
+            ledger.take(line.line_total)? - ledger.take(line.discount)? + ledger.take(line.tax)?;
         let up_to = |count: i64| {
             let weights = [one(ledger) * count, one(ledger) * (line.quantity - count)];
             ledger.allocate(whole, &weights).first().copied()

@@ -47,7 +47,10 @@ fn a_basket_costs_lines_less_discount_plus_tax_and_shipping() {
         totals.total,
     ]
     .map(|money| money.minor);
-    assert_eq!(minor, [4498, 450, 684 + 32 + 93, 490, 4498 - 450 + 809 + 490]);
+    assert_eq!(
+        minor,
+        [4498, 450, 684 + 32 + 93, 490, 4498 - 450 + 809 + 490]
+    );
 }
 
 #[test]

@@ -31,6 +31,17 @@ use crate::topology::{Instance, Places, Subtopology, Topology};
 /// The pause after the log did not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a task is opened with.
+pub(crate) struct OpeningTask {
+    pub(crate) id: TaskId,
+    /// Restored.
+    pub(crate) stores: Vec<TaskStore>,
+    pub(crate) globals: GlobalTables,
+    /// Where to begin in each input partition.
+    pub(crate) begin: Vec<(TopicPartition, CommittedOffset)>,
+    pub(crate) wall_clock: Timestamp,
+}
+
 /// What all threads of an application share.
 pub(crate) struct Shared {
     pub(crate) application: Arc<str>,
@@ -101,16 +112,19 @@ impl Shared {
 
     pub(crate) fn open_task(
         &self,
-        id: TaskId,
-        stores: Vec<TaskStore>,
-        globals: GlobalTables,
-        begin: Vec<(TopicPartition, CommittedOffset)>,
-        moment: Moment,
+        opening: OpeningTask,
+        places: &Places,
         outputs: &mut OutputBatch,
     ) -> Result<Task, Error> {
-        let places = self.places()?;
+        let OpeningTask {
+            id,
+            stores,
+            globals,
+            begin,
+            wall_clock,
+        } = opening;
         let part = self.part(id)?;
-        let instance = Instance::build(&self.topology, part, &places, outputs)
+        let instance = Instance::build(&self.topology, part, places, outputs)
             .map_err(|source| Error::Task { task: id, source })?;
         let mut inputs = Inputs::default();
         let mut stream_time = Timestamp::UNKNOWN;
@@ -122,7 +136,7 @@ impl Shared {
         let partitions = places.partitions.get(dead_letters.as_str());
         let dead_letters = partitions.map(|n| DeadLetters::new(&self.application, *n, outputs));
         let limit = self.config.record_bytes_max;
-        let cx = TaskContext::new(id, stores, globals, limit, stream_time, moment.wall_clock);
+        let cx = TaskContext::new(id, stores, globals, limit, stream_time, wall_clock);
         Ok(Task::new(
             cx,
             instance,
@@ -133,7 +147,7 @@ impl Shared {
     }
 
     /// The number of partitions of every topic: asked for again when one is missing.
-    fn places(&self) -> Result<Places, Error> {
+    pub(crate) fn places(&self) -> Result<Places, Error> {
         let mut written = self.topology.written_topics(&self.application);
         written.push(dead_letter_topic(&self.application).into());
         let mut known = self.partitions.lock();

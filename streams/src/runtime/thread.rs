@@ -18,7 +18,7 @@ use crate::log::{
     Assignment, CommittedOffset, HeldTasks, LogError, Member, OutputBatch, Reader, RecordBatch,
     TaskId, TopicPartition,
 };
-use crate::runtime::application::Shared;
+use crate::runtime::application::{OpeningTask, Shared};
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::serde::SerdeError;
@@ -70,6 +70,8 @@ pub struct StreamThread {
     policy: CommitPolicy,
     /// Set when the transaction cannot go on: the next step begins with the way back.
     needs_recovery: bool,
+    /// Set when the group has removed the member: the next step joins again.
+    needs_rejoin: bool,
     /// True if the last fetch found nothing.
     drained: bool,
     last_tick: Option<Duration>,
@@ -102,6 +104,7 @@ impl StreamThread {
             sent_bytes: 0,
             policy,
             needs_recovery: false,
+            needs_rejoin: false,
             drained: false,
             last_tick: None,
             fetched: Vec::new(),
@@ -127,7 +130,10 @@ impl StreamThread {
 
     /// True if every assigned task runs and nothing waits to be committed.
     pub fn is_settled(&self) -> bool {
-        self.is_restored() && !self.needs_recovery && !self.running.values().any(Task::is_dirty)
+        self.is_restored()
+            && !self.needs_recovery
+            && !self.needs_rejoin
+            && !self.running.values().any(Task::is_dirty)
     }
 
     /// Commits, closes all tasks and leaves the group.
@@ -149,6 +155,10 @@ impl StreamThread {
     }
 
     fn round(&mut self) -> Result<Progress, Error> {
+        if self.needs_rejoin {
+            self.member.rejoin()?;
+            self.needs_rejoin = false;
+        }
         if self.needs_recovery {
             self.recover()?;
         }
@@ -168,8 +178,8 @@ impl StreamThread {
         match error {
             Error::Log(LogError::MemberLost(reason)) => {
                 tracing::warn!(%reason, "member lost; closing its tasks and joining again");
+                self.needs_rejoin = true;
                 self.lose_tasks()?;
-                self.member.rejoin()?;
                 Ok(Progress::Busy)
             }
             Error::Log(LogError::Unavailable(reason)) => {
@@ -242,7 +252,9 @@ impl StreamThread {
             );
             self.target = Some(assignment);
         }
-        let Some(assignment) = self.target.clone() else { return Ok(false) };
+        let Some(assignment) = self.target.clone() else {
+            return Ok(false);
+        };
         let stays = |id: TaskId| assignment.active.contains(&id);
         if self.running.keys().any(|id| !stays(*id)) {
             self.commit(self.shared.moment())?;
@@ -439,19 +451,24 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Makes a restored task run.
+    /// Makes a restored task run. What the log may refuse comes first: until then the task stays
+    /// among the restoring ones, to be tried again.
     fn activate(&mut self, id: TaskId) -> Result<(), Error> {
-        let Some(restoring) = self.restoring.remove(&id) else {
-            return Ok(());
-        };
         let partitions = self.shared.input_partitions(id);
         let committed = self.member.committed(&partitions)?;
         let begin = self.begin_offsets(&partitions, committed)?;
-        let moment = self.shared.moment();
-        let (stores, globals) = (restoring.into_stores(), self.globals.clone());
-        let mut task =
-            self.shared
-                .open_task(id, stores, globals, begin, moment, &mut self.outputs)?;
+        let places = self.shared.places()?;
+        let Some(restoring) = self.restoring.remove(&id) else {
+            return Ok(());
+        };
+        let opening = OpeningTask {
+            id,
+            stores: restoring.into_stores(),
+            globals: self.globals.clone(),
+            begin,
+            wall_clock: self.shared.moment().wall_clock,
+        };
+        let mut task = self.shared.open_task(opening, &places, &mut self.outputs)?;
         task.init(&mut self.outputs)?;
         self.shared.register(id, task.stores());
         self.running.insert(id, task);
@@ -653,7 +670,9 @@ impl fmt::Debug for StreamThread {
             .field("application", &self.shared.application)
             .field("running", &self.running.keys())
             .field("restoring", &self.restoring.keys())
+            .field("target", &self.target)
             .field("needs_recovery", &self.needs_recovery)
+            .field("needs_rejoin", &self.needs_rejoin)
             .finish_non_exhaustive()
     }
 }

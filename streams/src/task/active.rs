@@ -277,7 +277,10 @@ impl Task {
     pub(crate) fn flush_stores(&mut self, now: Timestamp) -> Result<(), Error> {
         let id = self.cx.id;
         let failed = |source| Error::Task { task: id, source };
-        self.cx.stores.iter_mut().try_for_each(|store| store.maybe_flush(now).map_err(failed))
+        self.cx
+            .stores
+            .iter_mut()
+            .try_for_each(|store| store.maybe_flush(now).map_err(failed))
     }
 
     fn each_hook(

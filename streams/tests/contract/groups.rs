@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use millrace_streams::log::{CommitError, HeldTasks, LogError, TaskId};
+use millrace_streams::log::{CommitError, HeldTasks, LogError, SubtopologyMetadata, TaskId};
 
 use super::Harness;
 use super::kit::{
@@ -184,7 +184,14 @@ pub(crate) fn standbys_are_kept_in_other_processes<H: Harness>(h: &H) {
         return;
     }
     let input = topic(h, "input", 4);
-    let app = App::reading(h, &[&input]);
+    // A task without a store has nothing to keep warm.
+    let probe = App::of(h, Vec::new());
+    let stateful = SubtopologyMetadata {
+        sources: vec![input],
+        changelogs: vec![probe.internal("store-changelog")],
+        ..SubtopologyMetadata::default()
+    };
+    let app = App::of(h, vec![stateful]);
     let (mut a, mut b) = (app.join(h, "a"), app.join(h, "b"));
     let what = "each other's tasks as standbys";
     poll_until(h, what, &mut [&mut a, &mut b], |clients| {

@@ -51,6 +51,11 @@ pub(crate) trait Harness: Sized {
         1 << 20
     }
 
+    /// The earliest timestamp that the log keeps as it is, in milliseconds.
+    fn timestamp_min_ms(&self) -> i64 {
+        0
+    }
+
     /// How many bytes a fetch may bring beyond `fetch_bytes_max`, apart from its last record.
     fn fetch_bytes_slack(&self) -> usize {
         0

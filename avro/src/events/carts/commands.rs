@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
-use crate::events::orders::{ShippedItem};
-use crate::keys::{CartId, OrderId, Sku, UserId};
 use super::{CartLine, Quote};
+use crate::events::orders::ShippedItem;
+use crate::keys::{CartId, OrderId, Sku, UserId};
+use crate::{avro_record, events};
 
 /// The command to put more of a SKU into a cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,10 @@ pub struct AddCartItem {
     /// The version that the client saw; refused when it is another.
     pub expected_version: Option<i64>,
 }
-avro_record!(AddCartItem = "millrace.carts.AddCartItem", "carts/AddCartItem.avsc");
+avro_record!(
+    AddCartItem = "millrace.carts.AddCartItem",
+    "carts/AddCartItem.avsc"
+);
 
 /// The command to want a number of a SKU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +42,10 @@ pub struct SetCartItem {
     /// The version that the client saw; refused when it is another.
     pub expected_version: Option<i64>,
 }
-avro_record!(SetCartItem = "millrace.carts.SetCartItem", "carts/SetCartItem.avsc");
+avro_record!(
+    SetCartItem = "millrace.carts.SetCartItem",
+    "carts/SetCartItem.avsc"
+);
 
 /// The command to take a line out of a cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +57,10 @@ pub struct RemoveCartItem {
     /// The version that the client saw; refused when it is another.
     pub expected_version: Option<i64>,
 }
-avro_record!(RemoveCartItem = "millrace.carts.RemoveCartItem", "carts/RemoveCartItem.avsc");
+avro_record!(
+    RemoveCartItem = "millrace.carts.RemoveCartItem",
+    "carts/RemoveCartItem.avsc"
+);
 
 /// The command to a guest's cart to give its lines to a user's cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +72,10 @@ pub struct MergeCart {
     /// The user.
     pub user_id: UserId,
 }
-avro_record!(MergeCart = "millrace.carts.MergeCart", "carts/MergeCart.avsc");
+avro_record!(
+    MergeCart = "millrace.carts.MergeCart",
+    "carts/MergeCart.avsc"
+);
 
 /// The command to a user's cart to take the lines of a guest's cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +89,10 @@ pub struct TakeCartLines {
     /// The lines.
     pub lines: Vec<CartLine>,
 }
-avro_record!(TakeCartLines = "millrace.carts.TakeCartLines", "carts/TakeCartLines.avsc");
+avro_record!(
+    TakeCartLines = "millrace.carts.TakeCartLines",
+    "carts/TakeCartLines.avsc"
+);
 
 /// The command to empty a cart, because an order was made of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +104,10 @@ pub struct CheckOutCart {
     /// What the order took.
     pub lines: Vec<ShippedItem>,
 }
-avro_record!(CheckOutCart = "millrace.carts.CheckOutCart", "carts/CheckOutCart.avsc");
+avro_record!(
+    CheckOutCart = "millrace.carts.CheckOutCart",
+    "carts/CheckOutCart.avsc"
+);
 
 events! {
     /// What customers ask of a cart.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
+use super::CartLine;
 use crate::keys::{CartId, OrderId, UserId};
-use super::{CartLine};
+use crate::{avro_record, events};
 
 /// A line is new.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,10 @@ pub struct CartItemAdded {
     /// The line.
     pub line: CartLine,
 }
-avro_record!(CartItemAdded = "millrace.carts.CartItemAdded", "carts/CartItemAdded.avsc");
+avro_record!(
+    CartItemAdded = "millrace.carts.CartItemAdded",
+    "carts/CartItemAdded.avsc"
+);
 
 /// A line has another quantity or another price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,10 @@ pub struct CartItemChanged {
     /// The quantity before.
     pub quantity_before: i64,
 }
-avro_record!(CartItemChanged = "millrace.carts.CartItemChanged", "carts/CartItemChanged.avsc");
+avro_record!(
+    CartItemChanged = "millrace.carts.CartItemChanged",
+    "carts/CartItemChanged.avsc"
+);
 
 /// A line is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +48,10 @@ pub struct CartItemRemoved {
     /// The line.
     pub line: CartLine,
 }
-avro_record!(CartItemRemoved = "millrace.carts.CartItemRemoved", "carts/CartItemRemoved.avsc");
+avro_record!(
+    CartItemRemoved = "millrace.carts.CartItemRemoved",
+    "carts/CartItemRemoved.avsc"
+);
 
 /// A guest's cart has given its lines to a user's cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +65,10 @@ pub struct CartMerged {
     /// The lines that changed hands.
     pub lines: Vec<CartLine>,
 }
-avro_record!(CartMerged = "millrace.carts.CartMerged", "carts/CartMerged.avsc");
+avro_record!(
+    CartMerged = "millrace.carts.CartMerged",
+    "carts/CartMerged.avsc"
+);
 
 /// An order was made of the cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +80,10 @@ pub struct CartCheckedOut {
     /// The order.
     pub order_id: OrderId,
 }
-avro_record!(CartCheckedOut = "millrace.carts.CartCheckedOut", "carts/CartCheckedOut.avsc");
+avro_record!(
+    CartCheckedOut = "millrace.carts.CartCheckedOut",
+    "carts/CartCheckedOut.avsc"
+);
 
 /// Nothing has happened to a cart with lines for too long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +97,10 @@ pub struct CartAbandoned {
     /// When it last changed.
     pub idle_since_ms: i64,
 }
-avro_record!(CartAbandoned = "millrace.carts.CartAbandoned", "carts/CartAbandoned.avsc");
+avro_record!(
+    CartAbandoned = "millrace.carts.CartAbandoned",
+    "carts/CartAbandoned.avsc"
+);
 
 events! {
     /// What has become of a cart.

@@ -5,8 +5,8 @@ mod rfc3339;
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys::AggregateId;
 use crate::{avro_record, events};
-use crate::keys::{AggregateId};
 
 pub use recent::{Fingerprint, Recent};
 pub use rfc3339::rfc3339;
@@ -43,7 +43,10 @@ pub struct CommandReply {
     /// The aggregate's version after the command.
     pub version: i64,
 }
-avro_record!(CommandReply = "millrace.common.CommandReply", "common/CommandReply.avsc");
+avro_record!(
+    CommandReply = "millrace.common.CommandReply",
+    "common/CommandReply.avsc"
+);
 
 /// How much an entry of the audit log matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,7 +78,10 @@ pub struct AuditEntry {
     /// The type of that event.
     pub input_type: String,
 }
-avro_record!(AuditEntry = "millrace.common.AuditEntry", "common/AuditEntry.avsc");
+avro_record!(
+    AuditEntry = "millrace.common.AuditEntry",
+    "common/AuditEntry.avsc"
+);
 
 /// The auditor has found facts that contradict an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +93,10 @@ pub struct InvariantViolated {
     /// The facts that contradict each other.
     pub detail: String,
 }
-avro_record!(InvariantViolated = "millrace.common.InvariantViolated", "common/InvariantViolated.avsc");
+avro_record!(
+    InvariantViolated = "millrace.common.InvariantViolated",
+    "common/InvariantViolated.avsc"
+);
 
 events! {
     /// Answers to commands.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
-use crate::events::orders::{ReservationPart};
+use super::StockPolicy;
+use crate::events::orders::ReservationPart;
 use crate::keys::{LocationId, OrderId, ReservationId, Sku};
-use super::{StockPolicy};
+use crate::{avro_record, events};
 
 /// The command to change what lies at a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,10 @@ pub struct AdjustStock {
     /// Why.
     pub reason: String,
 }
-avro_record!(AdjustStock = "millrace.inventory.AdjustStock", "inventory/AdjustStock.avsc");
+avro_record!(
+    AdjustStock = "millrace.inventory.AdjustStock",
+    "inventory/AdjustStock.avsc"
+);
 
 /// The command to make a SKU known, or to change how its stock is treated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,10 @@ pub struct ConfigureStock {
     /// At or below how many available units the stock is low; none to leave it.
     pub low_stock_threshold: Option<i64>,
 }
-avro_record!(ConfigureStock = "millrace.inventory.ConfigureStock", "inventory/ConfigureStock.avsc");
+avro_record!(
+    ConfigureStock = "millrace.inventory.ConfigureStock",
+    "inventory/ConfigureStock.avsc"
+);
 
 /// The command to hold stock for an order, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +55,10 @@ pub struct ReserveStock {
     /// Locations in order of preference, the nearest first; may be empty.
     pub near: Vec<LocationId>,
 }
-avro_record!(ReserveStock = "millrace.inventory.ReserveStock", "inventory/ReserveStock.avsc");
+avro_record!(
+    ReserveStock = "millrace.inventory.ReserveStock",
+    "inventory/ReserveStock.avsc"
+);
 
 /// The command to keep what was held for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +72,10 @@ pub struct CommitReservation {
     /// How many, to have it again if it has expired.
     pub quantity: i64,
 }
-avro_record!(CommitReservation = "millrace.inventory.CommitReservation", "inventory/CommitReservation.avsc");
+avro_record!(
+    CommitReservation = "millrace.inventory.CommitReservation",
+    "inventory/CommitReservation.avsc"
+);
 
 /// The command to give back what is reserved, held or committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +91,10 @@ pub struct ReleaseReservation {
     /// Why.
     pub reason: String,
 }
-avro_record!(ReleaseReservation = "millrace.inventory.ReleaseReservation", "inventory/ReleaseReservation.avsc");
+avro_record!(
+    ReleaseReservation = "millrace.inventory.ReleaseReservation",
+    "inventory/ReleaseReservation.avsc"
+);
 
 /// The command to take committed goods out of the stock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +110,10 @@ pub struct ShipReservation {
     /// True when nothing of the reservation is left.
     pub last: bool,
 }
-avro_record!(ShipReservation = "millrace.inventory.ShipReservation", "inventory/ShipReservation.avsc");
+avro_record!(
+    ShipReservation = "millrace.inventory.ShipReservation",
+    "inventory/ShipReservation.avsc"
+);
 
 events! {
     /// What orders and operators ask of the stock of a SKU.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
-use crate::events::orders::{ReservationPart};
-use crate::keys::{OrderId, ReservationId, Sku};
 use super::{Movement, RejectReason, StockLevel, StockPolicy};
+use crate::events::orders::ReservationPart;
+use crate::keys::{OrderId, ReservationId, Sku};
+use crate::{avro_record, events};
 
 /// What lies at a location has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +17,10 @@ pub struct StockAdjusted {
     /// The stock after it.
     pub level: StockLevel,
 }
-avro_record!(StockAdjusted = "millrace.inventory.StockAdjusted", "inventory/StockAdjusted.avsc");
+avro_record!(
+    StockAdjusted = "millrace.inventory.StockAdjusted",
+    "inventory/StockAdjusted.avsc"
+);
 
 /// The SKU is known, or its stock is treated differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +32,10 @@ pub struct StockConfigured {
     /// At or below how many available units the stock is low.
     pub low_stock_threshold: i64,
 }
-avro_record!(StockConfigured = "millrace.inventory.StockConfigured", "inventory/StockConfigured.avsc");
+avro_record!(
+    StockConfigured = "millrace.inventory.StockConfigured",
+    "inventory/StockConfigured.avsc"
+);
 
 /// Stock is held for an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +55,10 @@ pub struct StockReserved {
     /// The stock of these locations after it.
     pub levels: Vec<StockLevel>,
 }
-avro_record!(StockReserved = "millrace.inventory.StockReserved", "inventory/StockReserved.avsc");
+avro_record!(
+    StockReserved = "millrace.inventory.StockReserved",
+    "inventory/StockReserved.avsc"
+);
 
 /// Stock was not held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +76,10 @@ pub struct ReservationRejected {
     /// How many there were in all locations.
     pub available: i64,
 }
-avro_record!(ReservationRejected = "millrace.inventory.ReservationRejected", "inventory/ReservationRejected.avsc");
+avro_record!(
+    ReservationRejected = "millrace.inventory.ReservationRejected",
+    "inventory/ReservationRejected.avsc"
+);
 
 /// What was reserved is free again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +97,10 @@ pub struct ReservationReleased {
     /// The stock of these locations after it.
     pub levels: Vec<StockLevel>,
 }
-avro_record!(ReservationReleased = "millrace.inventory.ReservationReleased", "inventory/ReservationReleased.avsc");
+avro_record!(
+    ReservationReleased = "millrace.inventory.ReservationReleased",
+    "inventory/ReservationReleased.avsc"
+);
 
 /// What was held is the order's for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +118,10 @@ pub struct ReservationCommitted {
     /// The stock of these locations after it.
     pub levels: Vec<StockLevel>,
 }
-avro_record!(ReservationCommitted = "millrace.inventory.ReservationCommitted", "inventory/ReservationCommitted.avsc");
+avro_record!(
+    ReservationCommitted = "millrace.inventory.ReservationCommitted",
+    "inventory/ReservationCommitted.avsc"
+);
 
 /// What had expired could not be had again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +137,10 @@ pub struct ReservationCommitFailed {
     /// How many there were in all locations.
     pub available: i64,
 }
-avro_record!(ReservationCommitFailed = "millrace.inventory.ReservationCommitFailed", "inventory/ReservationCommitFailed.avsc");
+avro_record!(
+    ReservationCommitFailed = "millrace.inventory.ReservationCommitFailed",
+    "inventory/ReservationCommitFailed.avsc"
+);
 
 /// What was held was not committed in time, and is free again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +156,10 @@ pub struct ReservationExpired {
     /// The stock of these locations after it.
     pub levels: Vec<StockLevel>,
 }
-avro_record!(ReservationExpired = "millrace.inventory.ReservationExpired", "inventory/ReservationExpired.avsc");
+avro_record!(
+    ReservationExpired = "millrace.inventory.ReservationExpired",
+    "inventory/ReservationExpired.avsc"
+);
 
 /// Goods of an order have left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,7 +179,10 @@ pub struct StockShipped {
     /// The stock of these locations after it.
     pub levels: Vec<StockLevel>,
 }
-avro_record!(StockShipped = "millrace.inventory.StockShipped", "inventory/StockShipped.avsc");
+avro_record!(
+    StockShipped = "millrace.inventory.StockShipped",
+    "inventory/StockShipped.avsc"
+);
 
 /// What is available has fallen to the threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +194,10 @@ pub struct StockLow {
     /// The threshold.
     pub threshold: i64,
 }
-avro_record!(StockLow = "millrace.inventory.StockLow", "inventory/StockLow.avsc");
+avro_record!(
+    StockLow = "millrace.inventory.StockLow",
+    "inventory/StockLow.avsc"
+);
 
 events! {
     /// What has become of the stock of a SKU.

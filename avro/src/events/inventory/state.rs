@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record};
-use crate::events::common::{Recent};
+use super::{Movement, StockLevel, StockPolicy};
+use crate::events::common::Recent;
 use crate::events::orders::{Origin, ReservationPart};
 use crate::keys::{LocationId, OrderId, ReservationId, Sku};
-use super::{Movement, StockLevel, StockPolicy};
+use crate::{avro_data, avro_record};
 
 /// The stock of a SKU at one location, with what its reservations have promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct StockState {
     pub policy: StockPolicy,
     /// At or below how many available units the stock is low.
     pub low_stock_threshold: i64,
+    /// True once somebody has made the SKU known.
+    pub configured: bool,
     /// True when crossing the threshold is reported.
     pub low_armed: bool,
     /// The locations, in the order of their first movement.
@@ -60,7 +62,11 @@ pub struct StockState {
     /// The sequence number of the last fact.
     pub seq: i64,
 }
-avro_record!(StockState = "millrace.inventory.StockState", "inventory/StockState.avsc");
+avro_record!(
+    StockState = "millrace.inventory.StockState",
+    "inventory/StockState.avsc"
+);
+avro_data!(StockState);
 
 /// The stock of a SKU, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,4 +92,8 @@ pub struct StockView {
     /// When it last changed, RFC 3339.
     pub updated_at: String,
 }
-avro_record!(StockView = "millrace.inventory.StockView", "inventory/StockView.avsc");
+avro_record!(
+    StockView = "millrace.inventory.StockView",
+    "inventory/StockView.avsc"
+);
+avro_data!(StockView);

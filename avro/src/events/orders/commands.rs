@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
+use super::{CaptureMode, Discount, PlacedLine, ShippedItem};
 use crate::keys::{CartId, LocationId, OrderId, ShipmentId, UserId};
 use crate::money::{Currency, Money, Rate};
-use super::{CaptureMode, Discount, PlacedLine, ShippedItem};
+use crate::{avro_record, events};
 
 /// The command to create an order, with what the catalogue said when it was placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,10 @@ pub struct OrderPlaced {
     /// Locations in order of preference, the nearest first; may be empty.
     pub near: Vec<LocationId>,
 }
-avro_record!(OrderPlaced = "millrace.orders.OrderPlaced", "orders/OrderPlaced.avsc");
+avro_record!(
+    OrderPlaced = "millrace.orders.OrderPlaced",
+    "orders/OrderPlaced.avsc"
+);
 
 /// The command to cancel what has not left yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,10 @@ pub struct OrderCancelRequested {
     /// Why.
     pub reason: Option<String>,
 }
-avro_record!(OrderCancelRequested = "millrace.orders.OrderCancelRequested", "orders/OrderCancelRequested.avsc");
+avro_record!(
+    OrderCancelRequested = "millrace.orders.OrderCancelRequested",
+    "orders/OrderCancelRequested.avsc"
+);
 
 /// The command to record that goods leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +67,10 @@ pub struct OrderShipmentRequested {
     /// The carrier's tracking number.
     pub tracking: Option<String>,
 }
-avro_record!(OrderShipmentRequested = "millrace.orders.OrderShipmentRequested", "orders/OrderShipmentRequested.avsc");
+avro_record!(
+    OrderShipmentRequested = "millrace.orders.OrderShipmentRequested",
+    "orders/OrderShipmentRequested.avsc"
+);
 
 /// The command to record that everything has arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +78,10 @@ pub struct OrderDeliveryReported {
     /// The order.
     pub order_id: OrderId,
 }
-avro_record!(OrderDeliveryReported = "millrace.orders.OrderDeliveryReported", "orders/OrderDeliveryReported.avsc");
+avro_record!(
+    OrderDeliveryReported = "millrace.orders.OrderDeliveryReported",
+    "orders/OrderDeliveryReported.avsc"
+);
 
 events! {
     /// What clients and operators ask of an order.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
-use crate::keys::{CartId, OrderId, PaymentId, Sku, UserId};
-use crate::money::{Money};
 use super::{OrderLine, OrderStatus, Shipment, ShippedItem, Totals};
+use crate::keys::{CartId, OrderId, PaymentId, Sku, UserId};
+use crate::money::Money;
+use crate::{avro_record, events};
 
 /// An order exists; its lines are being reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,10 @@ pub struct OrderCreated {
     /// The sums.
     pub totals: Totals,
 }
-avro_record!(OrderCreated = "millrace.orders.OrderCreated", "orders/OrderCreated.avsc");
+avro_record!(
+    OrderCreated = "millrace.orders.OrderCreated",
+    "orders/OrderCreated.avsc"
+);
 
 /// Every line is reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,10 @@ pub struct OrderReserved {
     /// The customer.
     pub user_id: UserId,
 }
-avro_record!(OrderReserved = "millrace.orders.OrderReserved", "orders/OrderReserved.avsc");
+avro_record!(
+    OrderReserved = "millrace.orders.OrderReserved",
+    "orders/OrderReserved.avsc"
+);
 
 /// A payment attempt begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +53,10 @@ pub struct OrderPaymentRequested {
     /// What is to be paid.
     pub amount: Money,
 }
-avro_record!(OrderPaymentRequested = "millrace.orders.OrderPaymentRequested", "orders/OrderPaymentRequested.avsc");
+avro_record!(
+    OrderPaymentRequested = "millrace.orders.OrderPaymentRequested",
+    "orders/OrderPaymentRequested.avsc"
+);
 
 /// The order is paid, and its goods are being committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +70,10 @@ pub struct OrderConfirmed {
     /// The sums.
     pub totals: Totals,
 }
-avro_record!(OrderConfirmed = "millrace.orders.OrderConfirmed", "orders/OrderConfirmed.avsc");
+avro_record!(
+    OrderConfirmed = "millrace.orders.OrderConfirmed",
+    "orders/OrderConfirmed.avsc"
+);
 
 /// Some goods have left, and some have not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +85,10 @@ pub struct OrderPartiallyShipped {
     /// What has left.
     pub shipment: Shipment,
 }
-avro_record!(OrderPartiallyShipped = "millrace.orders.OrderPartiallyShipped", "orders/OrderPartiallyShipped.avsc");
+avro_record!(
+    OrderPartiallyShipped = "millrace.orders.OrderPartiallyShipped",
+    "orders/OrderPartiallyShipped.avsc"
+);
 
 /// Everything that was not cancelled has left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +100,10 @@ pub struct OrderShipped {
     /// What has left last; none when the rest was cancelled.
     pub shipment: Option<Shipment>,
 }
-avro_record!(OrderShipped = "millrace.orders.OrderShipped", "orders/OrderShipped.avsc");
+avro_record!(
+    OrderShipped = "millrace.orders.OrderShipped",
+    "orders/OrderShipped.avsc"
+);
 
 /// Everything has arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +113,10 @@ pub struct OrderDelivered {
     /// The customer.
     pub user_id: UserId,
 }
-avro_record!(OrderDelivered = "millrace.orders.OrderDelivered", "orders/OrderDelivered.avsc");
+avro_record!(
+    OrderDelivered = "millrace.orders.OrderDelivered",
+    "orders/OrderDelivered.avsc"
+);
 
 /// The order is cancelled; money is on its way back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +128,10 @@ pub struct OrderCancelling {
     /// Why.
     pub reason: String,
 }
-avro_record!(OrderCancelling = "millrace.orders.OrderCancelling", "orders/OrderCancelling.avsc");
+avro_record!(
+    OrderCancelling = "millrace.orders.OrderCancelling",
+    "orders/OrderCancelling.avsc"
+);
 
 /// The order is cancelled, and nothing is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +143,10 @@ pub struct OrderCancelled {
     /// Why.
     pub reason: String,
 }
-avro_record!(OrderCancelled = "millrace.orders.OrderCancelled", "orders/OrderCancelled.avsc");
+avro_record!(
+    OrderCancelled = "millrace.orders.OrderCancelled",
+    "orders/OrderCancelled.avsc"
+);
 
 /// What had not left yet is cancelled; what had left stays sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +160,10 @@ pub struct OrderRestCancelled {
     /// What goes back to the customer.
     pub refund: Money,
 }
-avro_record!(OrderRestCancelled = "millrace.orders.OrderRestCancelled", "orders/OrderRestCancelled.avsc");
+avro_record!(
+    OrderRestCancelled = "millrace.orders.OrderRestCancelled",
+    "orders/OrderRestCancelled.avsc"
+);
 
 /// The order cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +177,10 @@ pub struct OrderRejected {
     /// The SKUs that are the reason, if any.
     pub skus: Vec<Sku>,
 }
-avro_record!(OrderRejected = "millrace.orders.OrderRejected", "orders/OrderRejected.avsc");
+avro_record!(
+    OrderRejected = "millrace.orders.OrderRejected",
+    "orders/OrderRejected.avsc"
+);
 
 /// The order was not paid in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +192,10 @@ pub struct OrderExpired {
     /// Why.
     pub reason: String,
 }
-avro_record!(OrderExpired = "millrace.orders.OrderExpired", "orders/OrderExpired.avsc");
+avro_record!(
+    OrderExpired = "millrace.orders.OrderExpired",
+    "orders/OrderExpired.avsc"
+);
 
 /// Every payment attempt has failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,7 +207,10 @@ pub struct OrderPaymentFailed {
     /// The number of attempts.
     pub attempts: i64,
 }
-avro_record!(OrderPaymentFailed = "millrace.orders.OrderPaymentFailed", "orders/OrderPaymentFailed.avsc");
+avro_record!(
+    OrderPaymentFailed = "millrace.orders.OrderPaymentFailed",
+    "orders/OrderPaymentFailed.avsc"
+);
 
 /// The order has waited too long for its next step; somebody has to look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +222,10 @@ pub struct OrderOverdue {
     /// Where it waits.
     pub status: OrderStatus,
 }
-avro_record!(OrderOverdue = "millrace.orders.OrderOverdue", "orders/OrderOverdue.avsc");
+avro_record!(
+    OrderOverdue = "millrace.orders.OrderOverdue",
+    "orders/OrderOverdue.avsc"
+);
 
 events! {
     /// What has become of an order.

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record};
-use crate::events::common::{Recent};
+use super::{
+    CaptureMode, FulfilmentStatus, LineReservation, OrderLine, OrderStatus, PaymentStatus,
+    ReturnStatus, Shipment, TimelineEntry, Totals,
+};
+use crate::events::common::Recent;
 use crate::events::payments::{PaymentStanding, PaymentSummary};
 use crate::keys::{CartId, OrderId, ProductId, Sku, UserId};
 use crate::money::{Currency, Money};
-use super::{CaptureMode, FulfilmentStatus, LineReservation, OrderLine, OrderStatus, PaymentStatus, ReturnStatus, Shipment, TimelineEntry, Totals};
+use crate::{avro_data, avro_record};
 
 /// What the saga remembers of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +64,11 @@ pub struct OrderState {
     /// Commands that were answered lately.
     pub recent: Recent,
 }
-avro_record!(OrderState = "millrace.orders.OrderState", "orders/OrderState.avsc");
+avro_record!(
+    OrderState = "millrace.orders.OrderState",
+    "orders/OrderState.avsc"
+);
+avro_data!(OrderState);
 
 /// What the events that a deadline causes inherit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,4 +146,8 @@ pub struct OrderView {
     /// The sequence number of its last fact.
     pub version: i64,
 }
-avro_record!(OrderView = "millrace.orders.OrderView", "orders/OrderView.avsc");
+avro_record!(
+    OrderView = "millrace.orders.OrderView",
+    "orders/OrderView.avsc"
+);
+avro_data!(OrderView);

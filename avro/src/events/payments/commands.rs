@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
-use crate::events::orders::{CaptureMode};
-use crate::keys::{OrderId, PaymentId, RefundId};
-use crate::money::{Money};
 use super::{GatewayAction, GatewayFact};
+use crate::events::orders::CaptureMode;
+use crate::keys::{OrderId, PaymentId, RefundId};
+use crate::money::Money;
+use crate::{avro_record, events};
 
 /// The command to begin an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,10 @@ pub struct StartPayment {
     /// When the money is taken.
     pub capture: CaptureMode,
 }
-avro_record!(StartPayment = "millrace.payments.StartPayment", "payments/StartPayment.avsc");
+avro_record!(
+    StartPayment = "millrace.payments.StartPayment",
+    "payments/StartPayment.avsc"
+);
 
 /// The command to take the money of an authorised attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +37,10 @@ pub struct CapturePayment {
     /// The attempt.
     pub payment_id: PaymentId,
 }
-avro_record!(CapturePayment = "millrace.payments.CapturePayment", "payments/CapturePayment.avsc");
+avro_record!(
+    CapturePayment = "millrace.payments.CapturePayment",
+    "payments/CapturePayment.avsc"
+);
 
 /// The command to void or refund every payment of an order, now and later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +50,10 @@ pub struct UndoPayments {
     /// Why.
     pub reason: String,
 }
-avro_record!(UndoPayments = "millrace.payments.UndoPayments", "payments/UndoPayments.avsc");
+avro_record!(
+    UndoPayments = "millrace.payments.UndoPayments",
+    "payments/UndoPayments.avsc"
+);
 
 /// The command to send some money back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +69,10 @@ pub struct RefundPayment {
     /// Why.
     pub reason: String,
 }
-avro_record!(RefundPayment = "millrace.payments.RefundPayment", "payments/RefundPayment.avsc");
+avro_record!(
+    RefundPayment = "millrace.payments.RefundPayment",
+    "payments/RefundPayment.avsc"
+);
 
 /// What a gateway has said, by its answer or by its webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +84,10 @@ pub struct GatewayReported {
     /// What it has said.
     pub facts: Vec<GatewayFact>,
 }
-avro_record!(GatewayReported = "millrace.payments.GatewayReported", "payments/GatewayReported.avsc");
+avro_record!(
+    GatewayReported = "millrace.payments.GatewayReported",
+    "payments/GatewayReported.avsc"
+);
 
 events! {
     /// What orders, operators and gateways ask of the payments of an order.
@@ -109,7 +124,10 @@ pub struct GatewayCall {
     /// How often it is asked with this call, from 1.
     pub attempt: i64,
 }
-avro_record!(GatewayCall = "millrace.payments.GatewayCall", "payments/GatewayCall.avsc");
+avro_record!(
+    GatewayCall = "millrace.payments.GatewayCall",
+    "payments/GatewayCall.avsc"
+);
 
 events! {
     /// What gateways are asked.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
+use super::PaymentStanding;
 use crate::keys::{OrderId, PaymentId, RefundId};
-use crate::money::{Money};
-use super::{PaymentStanding};
+use crate::money::Money;
+use crate::{avro_record, events};
 
 /// An attempt has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,10 @@ pub struct PaymentInitiated {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentInitiated = "millrace.payments.PaymentInitiated", "payments/PaymentInitiated.avsc");
+avro_record!(
+    PaymentInitiated = "millrace.payments.PaymentInitiated",
+    "payments/PaymentInitiated.avsc"
+);
 
 /// The customer has to act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +38,10 @@ pub struct PaymentRequiresAction {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentRequiresAction = "millrace.payments.PaymentRequiresAction", "payments/PaymentRequiresAction.avsc");
+avro_record!(
+    PaymentRequiresAction = "millrace.payments.PaymentRequiresAction",
+    "payments/PaymentRequiresAction.avsc"
+);
 
 /// The gateway works on an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +55,10 @@ pub struct PaymentProcessing {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentProcessing = "millrace.payments.PaymentProcessing", "payments/PaymentProcessing.avsc");
+avro_record!(
+    PaymentProcessing = "millrace.payments.PaymentProcessing",
+    "payments/PaymentProcessing.avsc"
+);
 
 /// Money is set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +72,10 @@ pub struct PaymentAuthorized {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentAuthorized = "millrace.payments.PaymentAuthorized", "payments/PaymentAuthorized.avsc");
+avro_record!(
+    PaymentAuthorized = "millrace.payments.PaymentAuthorized",
+    "payments/PaymentAuthorized.avsc"
+);
 
 /// Money is taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +89,10 @@ pub struct PaymentCaptured {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentCaptured = "millrace.payments.PaymentCaptured", "payments/PaymentCaptured.avsc");
+avro_record!(
+    PaymentCaptured = "millrace.payments.PaymentCaptured",
+    "payments/PaymentCaptured.avsc"
+);
 
 /// An attempt has failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +108,10 @@ pub struct PaymentFailed {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentFailed = "millrace.payments.PaymentFailed", "payments/PaymentFailed.avsc");
+avro_record!(
+    PaymentFailed = "millrace.payments.PaymentFailed",
+    "payments/PaymentFailed.avsc"
+);
 
 /// What was set aside is free again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +125,10 @@ pub struct PaymentVoided {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentVoided = "millrace.payments.PaymentVoided", "payments/PaymentVoided.avsc");
+avro_record!(
+    PaymentVoided = "millrace.payments.PaymentVoided",
+    "payments/PaymentVoided.avsc"
+);
 
 /// A refund is held against the captured amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +146,10 @@ pub struct PaymentRefundRequested {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentRefundRequested = "millrace.payments.PaymentRefundRequested", "payments/PaymentRefundRequested.avsc");
+avro_record!(
+    PaymentRefundRequested = "millrace.payments.PaymentRefundRequested",
+    "payments/PaymentRefundRequested.avsc"
+);
 
 /// Money went back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +165,10 @@ pub struct PaymentRefunded {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentRefunded = "millrace.payments.PaymentRefunded", "payments/PaymentRefunded.avsc");
+avro_record!(
+    PaymentRefunded = "millrace.payments.PaymentRefunded",
+    "payments/PaymentRefunded.avsc"
+);
 
 /// Money did not go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +186,10 @@ pub struct PaymentRefundFailed {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentRefundFailed = "millrace.payments.PaymentRefundFailed", "payments/PaymentRefundFailed.avsc");
+avro_record!(
+    PaymentRefundFailed = "millrace.payments.PaymentRefundFailed",
+    "payments/PaymentRefundFailed.avsc"
+);
 
 /// The customer disputes a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +203,10 @@ pub struct PaymentDisputed {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentDisputed = "millrace.payments.PaymentDisputed", "payments/PaymentDisputed.avsc");
+avro_record!(
+    PaymentDisputed = "millrace.payments.PaymentDisputed",
+    "payments/PaymentDisputed.avsc"
+);
 
 /// A dispute was won or lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,7 +222,10 @@ pub struct PaymentDisputeClosed {
     /// All payments of the order.
     pub standing: PaymentStanding,
 }
-avro_record!(PaymentDisputeClosed = "millrace.payments.PaymentDisputeClosed", "payments/PaymentDisputeClosed.avsc");
+avro_record!(
+    PaymentDisputeClosed = "millrace.payments.PaymentDisputeClosed",
+    "payments/PaymentDisputeClosed.avsc"
+);
 
 events! {
     /// What has become of payments.

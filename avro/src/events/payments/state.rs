@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record};
-use crate::events::orders::{Origin};
+use super::{AttemptStatus, PaymentAttempt, Refund, RefundStatus};
+use crate::events::orders::Origin;
 use crate::keys::{OrderId, PaymentId, RefundId};
 use crate::money::{Currency, Money};
-use super::{AttemptStatus, PaymentAttempt, Refund, RefundStatus};
+use crate::{avro_data, avro_record};
 
 /// What the payment rule remembers of an order's payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,11 @@ pub struct PaymentsState {
     /// Where its correlation began.
     pub origin: Origin,
 }
-avro_record!(PaymentsState = "millrace.payments.PaymentsState", "payments/PaymentsState.avsc");
+avro_record!(
+    PaymentsState = "millrace.payments.PaymentsState",
+    "payments/PaymentsState.avsc"
+);
+avro_data!(PaymentsState);
 
 /// A refund, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,4 +75,8 @@ pub struct PaymentView {
     /// The sequence number of the last fact of the order's payments.
     pub version: i64,
 }
-avro_record!(PaymentView = "millrace.payments.PaymentView", "payments/PaymentView.avsc");
+avro_record!(
+    PaymentView = "millrace.payments.PaymentView",
+    "payments/PaymentView.avsc"
+);
+avro_data!(PaymentView);

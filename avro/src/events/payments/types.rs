@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::orders::{CaptureMode};
+use crate::events::orders::CaptureMode;
 use crate::keys::{PaymentId, RefundId};
-use crate::money::{Money};
+use crate::money::Money;
 
 /// Where a payment attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

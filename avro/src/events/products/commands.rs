@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
+use super::ProductDraft;
 use crate::keys::{CategoryId, ProductId};
-use super::{ProductDraft};
+use crate::{avro_record, events};
 
 /// The command to create a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,10 @@ pub struct CreateProduct {
     /// What is said about it.
     pub draft: ProductDraft,
 }
-avro_record!(CreateProduct = "millrace.products.CreateProduct", "products/CreateProduct.avsc");
+avro_record!(
+    CreateProduct = "millrace.products.CreateProduct",
+    "products/CreateProduct.avsc"
+);
 
 /// The command to replace what is said about a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +29,10 @@ pub struct UpdateProduct {
     /// The version that the client saw; refused when it is another.
     pub expected_version: Option<i64>,
 }
-avro_record!(UpdateProduct = "millrace.products.UpdateProduct", "products/UpdateProduct.avsc");
+avro_record!(
+    UpdateProduct = "millrace.products.UpdateProduct",
+    "products/UpdateProduct.avsc"
+);
 
 /// The command to take a product off the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +42,10 @@ pub struct DeleteProduct {
     /// The version that the client saw; refused when it is another.
     pub expected_version: Option<i64>,
 }
-avro_record!(DeleteProduct = "millrace.products.DeleteProduct", "products/DeleteProduct.avsc");
+avro_record!(
+    DeleteProduct = "millrace.products.DeleteProduct",
+    "products/DeleteProduct.avsc"
+);
 
 events! {
     /// What administrators ask of products.
@@ -59,7 +68,10 @@ pub struct PutCategory {
     /// The place among its siblings.
     pub position: i64,
 }
-avro_record!(PutCategory = "millrace.products.PutCategory", "products/PutCategory.avsc");
+avro_record!(
+    PutCategory = "millrace.products.PutCategory",
+    "products/PutCategory.avsc"
+);
 
 /// The command to delete a category without children.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +79,10 @@ pub struct DeleteCategory {
     /// The category.
     pub category_id: CategoryId,
 }
-avro_record!(DeleteCategory = "millrace.products.DeleteCategory", "products/DeleteCategory.avsc");
+avro_record!(
+    DeleteCategory = "millrace.products.DeleteCategory",
+    "products/DeleteCategory.avsc"
+);
 
 events! {
     /// What administrators ask of the tree of categories.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record, events};
 use super::{CategoryNode, ProductState};
+use crate::{avro_record, events};
 
 /// A product exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,7 +11,10 @@ pub struct ProductCreated {
     /// The product, whole.
     pub product: ProductState,
 }
-avro_record!(ProductCreated = "millrace.products.ProductCreated", "products/ProductCreated.avsc");
+avro_record!(
+    ProductCreated = "millrace.products.ProductCreated",
+    "products/ProductCreated.avsc"
+);
 
 /// A product has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +22,10 @@ pub struct ProductUpdated {
     /// The product, whole.
     pub product: ProductState,
 }
-avro_record!(ProductUpdated = "millrace.products.ProductUpdated", "products/ProductUpdated.avsc");
+avro_record!(
+    ProductUpdated = "millrace.products.ProductUpdated",
+    "products/ProductUpdated.avsc"
+);
 
 /// A product is no longer in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +33,10 @@ pub struct ProductDeleted {
     /// The product as it was.
     pub product: ProductState,
 }
-avro_record!(ProductDeleted = "millrace.products.ProductDeleted", "products/ProductDeleted.avsc");
+avro_record!(
+    ProductDeleted = "millrace.products.ProductDeleted",
+    "products/ProductDeleted.avsc"
+);
 
 events! {
     /// What has become of products. Each fact is whole, so the last one is enough.
@@ -44,7 +53,10 @@ pub struct CategoryCreated {
     /// The category.
     pub category: CategoryNode,
 }
-avro_record!(CategoryCreated = "millrace.products.CategoryCreated", "products/CategoryCreated.avsc");
+avro_record!(
+    CategoryCreated = "millrace.products.CategoryCreated",
+    "products/CategoryCreated.avsc"
+);
 
 /// A category has another name or place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +64,10 @@ pub struct CategoryChanged {
     /// The category.
     pub category: CategoryNode,
 }
-avro_record!(CategoryChanged = "millrace.products.CategoryChanged", "products/CategoryChanged.avsc");
+avro_record!(
+    CategoryChanged = "millrace.products.CategoryChanged",
+    "products/CategoryChanged.avsc"
+);
 
 /// A category is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +75,10 @@ pub struct CategoryDeleted {
     /// The category as it was.
     pub category: CategoryNode,
 }
-avro_record!(CategoryDeleted = "millrace.products.CategoryDeleted", "products/CategoryDeleted.avsc");
+avro_record!(
+    CategoryDeleted = "millrace.products.CategoryDeleted",
+    "products/CategoryDeleted.avsc"
+);
 
 events! {
     /// What has become of categories.

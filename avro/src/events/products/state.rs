@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{avro_record};
+use super::{CategoryNode, ProductDraft, Variant};
 use crate::keys::{CatalogueId, CategoryId, ProductId};
 use crate::money::{Money, Rate};
-use super::{CategoryNode, ProductDraft, Variant};
+use crate::{avro_data, avro_record};
 
 /// A product, as the rule remembers it and as its facts carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,11 @@ pub struct ProductState {
     /// The sequence number of its last fact.
     pub version: i64,
 }
-avro_record!(ProductState = "millrace.products.ProductState", "products/ProductState.avsc");
+avro_record!(
+    ProductState = "millrace.products.ProductState",
+    "products/ProductState.avsc"
+);
+avro_data!(ProductState);
 
 /// A product, as clients see it; what is available is in the stock's view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +61,11 @@ pub struct ProductView {
     /// The sequence number of its last fact.
     pub version: i64,
 }
-avro_record!(ProductView = "millrace.products.ProductView", "products/ProductView.avsc");
+avro_record!(
+    ProductView = "millrace.products.ProductView",
+    "products/ProductView.avsc"
+);
+avro_data!(ProductView);
 
 /// A tree of categories, as the rule remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +77,11 @@ pub struct CategoryTree {
     /// The sequence number of the last fact.
     pub seq: i64,
 }
-avro_record!(CategoryTree = "millrace.products.CategoryTree", "products/CategoryTree.avsc");
+avro_record!(
+    CategoryTree = "millrace.products.CategoryTree",
+    "products/CategoryTree.avsc"
+);
+avro_data!(CategoryTree);
 
 /// A category, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,4 +99,8 @@ pub struct CategoryView {
     /// The number of changes so far.
     pub version: i64,
 }
-avro_record!(CategoryView = "millrace.products.CategoryView", "products/CategoryView.avsc");
+avro_record!(
+    CategoryView = "millrace.products.CategoryView",
+    "products/CategoryView.avsc"
+);
+avro_data!(CategoryView);

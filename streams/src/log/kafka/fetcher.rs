@@ -42,9 +42,17 @@ pub(super) struct Fetcher {
 struct Seat {
     partition: TopicPartition,
     position: Offset,
+    /// It is to bring nothing for the time being.
     paused: bool,
+    /// The client has been told so. Telling it costs what was fetched ahead, so that waits until
+    /// the next fetch: a pause that was taken back by then costs nothing.
+    stopped: bool,
     /// The client has given it up after an error; only a new assignment brings it back.
     broken: bool,
+    /// `position` was the end when it was last heard of.
+    at_end: bool,
+    /// Whoever has assigned it anew has not been told so. The client tells an end only once.
+    owes_end: bool,
 }
 
 enum Failure {
@@ -193,7 +201,11 @@ impl Fetcher {
             };
             !seat.broken && wanted.iter().any(at)
         };
-        let (kept, removed): (Vec<_>, Vec<_>) = self.seats.drain(..).partition(stays);
+        let (mut kept, removed): (Vec<_>, Vec<_>) = self.seats.drain(..).partition(stays);
+        for seat in &mut kept {
+            seat.paused = false;
+            seat.owes_end = seat.at_end;
+        }
         let is_kept = |partition: &TopicPartition| kept.iter().any(|s| s.partition == *partition);
         let added: Vec<_> = wanted
             .iter()
@@ -217,9 +229,9 @@ impl Fetcher {
             .iter()
             .filter(|seat| seat.paused)
             .map(|seat| &seat.partition);
-        let paused = list_of(paused);
-        if paused.count() > 0 {
-            self.consumer.resume(&paused).map_err(unavailable)?;
+        let stopped = list_of(paused);
+        if stopped.count() > 0 {
+            self.consumer.resume(&stopped).map_err(unavailable)?;
         }
         let list = list_of(seats.iter().map(|seat| &seat.partition));
         self.consumer.remove(&list).map_err(unavailable)
@@ -240,7 +252,10 @@ impl Fetcher {
                 partition,
                 position,
                 paused: false,
+                stopped: false,
                 broken: false,
+                at_end: false,
+                owes_end: false,
             }));
         Ok(())
     }
@@ -267,29 +282,40 @@ impl Fetcher {
     }
 
     fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
-        let mut changed = Vec::new();
         for partition in partitions {
             let place = self.place(&partition.topic, partition.partition);
             let seat = place
                 .and_then(|place| self.seats.get_mut(place))
-                .ok_or_else(|| {
-                    LogError::Config(format!("`{partition}` is not assigned to this member"))
-                })?;
-            if seat.paused != paused {
-                seat.paused = paused;
-                changed.push(partition);
-            }
+                .ok_or_else(|| LogError::Config(format!("`{partition}` is not assigned")))?;
+            seat.paused = paused;
         }
-        if changed.is_empty() {
+        Ok(())
+    }
+
+    /// Tells the client which partitions to stop, and which to go on with.
+    fn apply_pauses(&mut self) -> Result<(), LogError> {
+        if self.seats.iter().all(|seat| seat.paused == seat.stopped) {
             return Ok(());
         }
-        let list = list_of(changed);
-        let told = if paused {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
+        let changed = |stop: bool| {
+            let seats = self.seats.iter();
+            list_of(
+                seats
+                    .filter(|seat| seat.paused == stop && seat.stopped != stop)
+                    .map(|seat| &seat.partition),
+            )
         };
-        told.map_err(unavailable)
+        let (stop, go_on) = (changed(true), changed(false));
+        if stop.count() > 0 {
+            self.consumer.pause(&stop).map_err(unavailable)?;
+        }
+        if go_on.count() > 0 {
+            self.consumer.resume(&go_on).map_err(unavailable)?;
+        }
+        for seat in &mut self.seats {
+            seat.stopped = seat.paused;
+        }
+        Ok(())
     }
 
     fn place(&self, topic: &str, partition: i32) -> Option<usize> {
@@ -305,6 +331,9 @@ impl Fetcher {
         if let Some(failure) = self.failure.take() {
             return Err(self.explain(failure));
         }
+        self.apply_pauses()?;
+        let owes_end = self.seats.iter().any(|seat| seat.owes_end);
+        let max_wait = if owes_end { Duration::ZERO } else { max_wait };
         let mut sorter = Sorter {
             seats: &mut self.seats,
             places: &self.places,
@@ -315,12 +344,13 @@ impl Fetcher {
             filled: Vec::new(),
             last: None,
         };
-        let mut seen = 0;
         self.consumer
             .drain(max_wait, MESSAGES_PER_FETCH, |message| {
-                seen += 1;
                 sorter.take(message);
             });
+        if owes_end {
+            sorter.tell_ends();
+        }
         let silent = sorter.filled.is_empty();
         match self.failure.take() {
             // Records first: the error is told by the next fetch.
@@ -398,8 +428,8 @@ impl Sorter<'_> {
             key: message.key(),
             value: message.value(),
         });
-        batch.at_end = false;
         seat.position = batch.position;
+        (batch.at_end, seat.at_end) = (false, false);
     }
 
     fn end(&mut self, message: &Message<'_>) {
@@ -410,7 +440,26 @@ impl Sorter<'_> {
             // Markers behind the last record take offsets too.
             seat.position = seat.position.max(message.offset());
             batch.position = seat.position;
-            batch.at_end = true;
+            (batch.at_end, seat.at_end) = (true, true);
+        }
+    }
+
+    /// Tells again where partitions end that were assigned anew, and brought nothing.
+    fn tell_ends(&mut self) {
+        for place in 0..self.seats.len() {
+            let Some(seat) = self.seats.get_mut(place) else {
+                continue;
+            };
+            let owed = std::mem::take(&mut seat.owes_end) && seat.at_end;
+            let told = self.filled.iter().any(|(filled, _)| *filled == place);
+            if owed
+                && !told
+                && let Some(batch) = self.batch_of(place)
+            {
+                if let Some(batch) = self.into.get_mut(batch) {
+                    batch.at_end = true;
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::membership::{Membership, Verdict};
 use super::requests::{HeartbeatResponse, code, find_coordinator, send_heartbeat};
 use super::wire::{Connection, Encoder};
-use crate::log::{Assignment, HeldTasks, LogError, Seat};
+use crate::log::{Assignment, HeldTasks, LogError, Seat, TopicPartition};
 
 /// How long a heartbeat may take. Shorter than any session, so that there is time for another.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -112,9 +112,16 @@ impl Heartbeats {
         Ok(())
     }
 
-    /// The epoch to commit at.
-    pub(super) fn epoch(&self) -> i32 {
-        self.shared.state.lock().membership.epoch()
+    /// The epoch to commit these partitions at; `None` if one of them is not this member's.
+    pub(super) fn epoch_for<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> Option<i32> {
+        let membership = &self.shared.state.lock().membership;
+        let mut partitions = partitions.into_iter();
+        partitions
+            .all(|partition| membership.may_commit(partition))
+            .then(|| membership.epoch())
     }
 
     /// Notes that the broker does not know this member any more.

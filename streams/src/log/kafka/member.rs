@@ -6,7 +6,7 @@ use super::fetcher::{Fetcher, list_to_commit};
 use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
 use super::options::KafkaOptions;
-use super::transaction::Transactor;
+use super::transaction::{Cause, Transactor};
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, RecordBatch, Seat, TopicPartition,
@@ -48,6 +48,25 @@ impl KafkaMember {
     }
 }
 
+impl KafkaMember {
+    /// In whose name to commit. The member may have been removed while its thread was busy: then
+    /// nothing is sent at all.
+    fn identity(
+        &self,
+        offsets: &[(TopicPartition, CommittedOffset)],
+    ) -> Result<GroupIdentity, CommitError> {
+        self.heartbeats
+            .check()
+            .map_err(|error| CommitError::Fenced(error.to_string()))?;
+        let partitions = offsets.iter().map(|(partition, _)| partition);
+        let epoch = self.heartbeats.epoch_for(partitions).ok_or_else(|| {
+            CommitError::Fenced("a partition belongs to a task of somebody else".into())
+        })?;
+        GroupIdentity::new(&self.application, epoch, &self.member_id)
+            .map_err(|error| CommitError::Aborted(error.text))
+    }
+}
+
 impl Member for KafkaMember {
     fn poll_assignment(&mut self) -> Result<Option<Assignment>, LogError> {
         self.heartbeats.check()?;
@@ -71,12 +90,10 @@ impl Member for KafkaMember {
     }
 
     fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError> {
-        self.transactor.await_ready()?;
         self.fetcher.bounds(partitions)
     }
 
     fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
-        self.transactor.await_ready()?;
         self.fetcher.assign(partitions)
     }
 
@@ -107,21 +124,25 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
-        // The member may have been removed while this thread was busy: then nothing is sent.
-        self.heartbeats
-            .check()
-            .map_err(|error| CommitError::Fenced(error.to_string()))?;
-        let group = GroupIdentity::new(&self.application, self.heartbeats.epoch(), &self.member_id)
-            .map_err(|error| CommitError::Aborted(error.text))?;
+        let group = self.identity(offsets).inspect_err(|_| {
+            self.transactor.refuse();
+        })?;
         let result = self.transactor.commit(list_to_commit(offsets), group);
-        if let Err(CommitError::Fenced(why)) = &result {
-            tracing::info!(member = self.member_id, why, "a commit was refused");
+        if let Err(error) = &result {
+            tracing::info!(member = self.member_id, %error, "a commit failed");
+            if self.transactor.cause() == Cause::UnknownMember {
+                self.heartbeats.lose(&error.to_string());
+            }
         }
         result
     }
 
     fn recover(&mut self) -> Result<(), LogError> {
-        self.transactor.recover()?;
+        let recovered = self.transactor.recover();
+        if let Err(LogError::MemberLost(why)) = &recovered {
+            self.heartbeats.lose(why);
+        }
+        recovered?;
         self.heartbeats.check()
     }
 

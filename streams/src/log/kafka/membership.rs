@@ -7,7 +7,9 @@ use super::requests::{
     HeartbeatRequest, HeartbeatResponse, Identity, JOIN_EPOCH, LEAVE_EPOCH, TaskLists, code,
 };
 use super::wire::Encoder;
-use crate::log::{Assignment, HeldTasks, LogError, Seat};
+use crate::log::{
+    Assignment, HeldTasks, LogError, Seat, SubtopologyMetadata, TaskId, TopicPartition,
+};
 
 /// How soon to ask again while the group has nothing for this member yet.
 const IMPATIENT: Duration = Duration::from_millis(200);
@@ -87,6 +89,22 @@ impl Membership {
     /// The epoch to commit at.
     pub(super) fn epoch(&self) -> i32 {
         self.epoch
+    }
+
+    /// True if this member has the task that reads `partition`, or had it and has not yet said that
+    /// it is closed. The broker asks only whether the epoch is right.
+    pub(super) fn may_commit(&self, partition: &TopicPartition) -> bool {
+        let subtopologies = self.seat.topology.subtopologies.iter();
+        (0..)
+            .zip(subtopologies)
+            .filter(|(_, subtopology)| reads(subtopology, &partition.topic))
+            .any(|(index, _)| {
+                let task = TaskId {
+                    subtopology: index,
+                    partition: partition.partition,
+                };
+                self.held.active.contains(&task) || self.target.active.contains(&task)
+            })
     }
 
     /// The assignment, if it changed since the last call.
@@ -281,6 +299,12 @@ impl Membership {
     }
 }
 
+fn reads(subtopology: &SubtopologyMetadata, topic: &str) -> bool {
+    let mut repartitions = subtopology.repartition_sources.iter();
+    subtopology.sources.iter().any(|name| **name == *topic)
+        || repartitions.any(|source| *source.name == *topic)
+}
+
 /// Statuses of a group, as the heartbeat's answer numbers them.
 mod status {
     pub(super) const MISSING_SOURCE_TOPICS: i8 = 1;
@@ -327,7 +351,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::{OffsetReset, TaskId, TopologyMetadata};
+    use crate::log::{OffsetReset, TopologyMetadata};
 
     fn member(now: Instant) -> Membership {
         let seat = Seat {

@@ -25,6 +25,11 @@
 //! # Ok::<(), millrace_streams::log::LogError>(())
 //! ```
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the network's time-outs and its threads are this log's own; no record sees them"
+)]
+
 mod admin;
 mod context;
 mod fetcher;

@@ -32,6 +32,8 @@ pub(super) struct Transactor {
     seat: Seat,
     stage: Stage,
     fenced_at: Option<Instant>,
+    /// It was fenced twice in a short time.
+    has_rival: bool,
 }
 
 enum Stage {
@@ -40,10 +42,18 @@ enum Stage {
     /// Between transactions, or in one.
     Ready(Active),
     /// Over; [`Transactor::recover`] makes a new producer.
-    Broken {
-        /// Another producer has taken the transactional id.
-        fenced: bool,
-    },
+    Broken(Cause),
+}
+
+/// Why a transaction was cut off, as far as it tells something about the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Another producer has taken the transactional id.
+    Fenced,
+    /// The group does not know the member.
+    UnknownMember,
+    /// Nothing of the kind.
+    Other,
 }
 
 struct Active {
@@ -61,8 +71,9 @@ impl Transactor {
         let mut this = Self {
             options: options.clone(),
             seat: seat.clone(),
-            stage: Stage::Broken { fenced: false },
+            stage: Stage::Broken(Cause::Other),
             fenced_at: None,
+            has_rival: false,
         };
         this.begin_start()?;
         Ok(this)
@@ -95,7 +106,6 @@ impl Transactor {
         match self.started(result) {
             Err(LogError::Unavailable(why)) => {
                 tracing::warn!(member = self.seat.member_id, why, "no transactions yet");
-                self.begin_start()?;
                 Ok(false)
             }
             result => result.map(|()| true),
@@ -104,30 +114,42 @@ impl Transactor {
 
     /// Waits until everything of the predecessor has ended.
     pub(super) fn await_ready(&mut self) -> Result<(), LogError> {
-        let Stage::Starting(_, pending) = &self.stage else {
-            return Ok(());
-        };
-        let wait = self.options.transaction_call_timeout + WATCHDOG_SLACK;
-        let result = pending.wait(wait).unwrap_or_else(|_| Err(stuck()));
-        self.started(result)
+        match &self.stage {
+            Stage::Ready(_) => Ok(()),
+            Stage::Broken(_) => Err(recover_first()),
+            Stage::Starting(_, pending) => {
+                let wait = self.options.transaction_call_timeout + WATCHDOG_SLACK;
+                let result = pending.wait(wait).unwrap_or_else(|_| Err(stuck()));
+                self.started(result)
+            }
+        }
     }
 
     fn started(&mut self, result: Result<Arc<Producer>, NativeError>) -> Result<(), LogError> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Broken { fenced: false });
+        let stage = std::mem::replace(&mut self.stage, Stage::Broken(Cause::Other));
         let Stage::Starting(watchdog, _) = stage else {
             return Ok(());
         };
-        let producer = result.map_err(start_error)?;
-        self.stage = Stage::Ready(Active {
-            outbox: Outbox::new(&producer),
-            producer,
-            watchdog,
-            open: None,
-        });
-        Ok(())
+        match result.map_err(start_error) {
+            Ok(producer) => {
+                self.stage = Stage::Ready(Active {
+                    outbox: Outbox::new(&producer),
+                    producer,
+                    watchdog,
+                    open: None,
+                });
+                Ok(())
+            }
+            Err(LogError::Unavailable(why)) => {
+                self.begin_start()?;
+                Err(LogError::Unavailable(why))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Adds records to the transaction; opens it if need be.
+    /// Adds records to the transaction; opens it if need be. Clears `outputs` whatever happens: a
+    /// transaction that lacks some of them never commits.
     pub(super) fn send(&mut self, outputs: &mut OutputBatch) -> Result<(), LogError> {
         self.await_ready()?;
         let (limit, patience) = (
@@ -135,18 +157,30 @@ impl Transactor {
             self.seat.transaction_timeout,
         );
         let active = self.active().ok_or_else(recover_first)?;
-        // Nothing is sent of a batch with a record that the log cannot take.
-        Outbox::check_sizes(outputs, limit)?;
-        let sent = active.send(outputs, patience);
-        if let Err(error) = &sent {
-            self.fail(is_fenced(error));
-        }
-        sent.map_err(|error| send_error(&error))
+        let sent = match Outbox::check_sizes(outputs, limit) {
+            Err(error) => Err((Cause::Other, error)),
+            Ok(()) => active
+                .send(outputs, patience)
+                .map_err(|error| (cause_of(&error), send_error(&error))),
+        };
+        outputs.clear();
+        sent.map_err(|(cause, error)| {
+            self.fail(cause);
+            error
+        })
     }
 
-    /// True if something was sent since the last transaction ended.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(&self.stage, Stage::Ready(active) if active.open.is_some())
+    /// Cuts the transaction off, because the member may not commit it.
+    pub(super) fn refuse(&mut self) {
+        self.fail(Cause::Other);
+    }
+
+    /// What cut the last transaction off.
+    pub(super) fn cause(&self) -> Cause {
+        match self.stage {
+            Stage::Broken(cause) => cause,
+            _ => Cause::Other,
+        }
     }
 
     /// Commits what was sent, and `offsets` in the name of `group`.
@@ -163,7 +197,7 @@ impl Transactor {
         };
         let result = active.commit(offsets, group, timeout);
         result.map_err(|failure| {
-            self.fail(failure.fenced);
+            self.fail(failure.cause);
             failure.error
         })
     }
@@ -177,36 +211,48 @@ impl Transactor {
 
     /// Gives the producer up. The coordinator reports a transaction that took too long as fenced
     /// too, which tells nothing about others.
-    fn fail(&mut self, fenced: bool) {
+    fn fail(&mut self, cause: Cause) {
         let opened = self.active().and_then(|active| active.open);
         let overdue = opened.is_some_and(|at| at.elapsed() >= self.seat.transaction_timeout);
-        self.stage = Stage::Broken {
-            fenced: fenced && !overdue,
-        };
+        if cause != Cause::Fenced {
+            self.stage = Stage::Broken(cause);
+        } else if overdue {
+            self.stage = Stage::Broken(Cause::Other);
+        } else {
+            let before = self.fenced_at.replace(Instant::now());
+            self.has_rival = before.is_some_and(|at| at.elapsed() < FENCE_MEMORY);
+            self.stage = Stage::Broken(Cause::Fenced);
+        }
     }
 
     /// Makes a new producer with the same transactional id; when it is ready, whatever the old one
-    /// had open has ended without effect or had taken effect before.
+    /// had open has ended without effect, or had taken effect before.
+    ///
+    /// A fenced producer is not replaced: that would fence the one that has taken its place, which
+    /// may be this member's next incarnation, and has ended the transaction already.
     pub(super) fn recover(&mut self) -> Result<(), LogError> {
-        if let Stage::Broken { fenced: true } = self.stage {
-            self.check_rival()?;
+        if self.cause() == Cause::Fenced {
+            return Err(self.fenced());
         }
         // The old one first: two of them would fence each other.
-        self.stage = Stage::Broken { fenced: false };
+        self.stage = Stage::Broken(Cause::Other);
         self.begin_start()?;
         self.await_ready()
     }
 
-    fn check_rival(&mut self) -> Result<(), LogError> {
-        let before = self.fenced_at.replace(Instant::now());
-        if before.is_none_or(|at| at.elapsed() > FENCE_MEMORY) {
-            return Ok(());
+    /// The first time the member is lost, and may join again. The second time it has come to blows
+    /// with somebody who does the same.
+    fn fenced(&self) -> LogError {
+        let (member, application) = (&self.seat.member_id, &self.seat.application);
+        if self.has_rival {
+            return LogError::Config(format!(
+                "another process runs as member `{member}` of `{application}`: stop one of them, \
+                 or give each a state directory of its own"
+            ));
         }
-        Err(LogError::Config(format!(
-            "another process runs as member `{}` of `{}`: stop one of them, or give each a state \
-             directory of its own",
-            self.seat.member_id, self.seat.application
-        )))
+        LogError::MemberLost(format!(
+            "a newer producer runs as member `{member}` of `{application}`"
+        ))
     }
 
     /// Begins again as a new member would: without blocking, and with a new producer if the old one
@@ -216,13 +262,13 @@ impl Transactor {
         if clean || matches!(self.stage, Stage::Starting(..)) {
             return Ok(());
         }
-        self.stage = Stage::Broken { fenced: false };
+        self.stage = Stage::Broken(Cause::Other);
         self.begin_start()
     }
 
     /// Ends an open transaction, so that no reader has to wait for its time-out.
     pub(super) fn close(&mut self) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Broken { fenced: false });
+        let stage = std::mem::replace(&mut self.stage, Stage::Broken(Cause::Other));
         if let Stage::Ready(active) = stage
             && active.open.is_some()
         {
@@ -244,14 +290,12 @@ impl Active {
         Ok(())
     }
 
-    fn send(&mut self, outputs: &mut OutputBatch, patience: Duration) -> Result<(), NativeError> {
+    fn send(&mut self, outputs: &OutputBatch, patience: Duration) -> Result<(), NativeError> {
         self.open()?;
         if let Some(failure) = self.producer.failure() {
             return Err(failure);
         }
-        self.outbox.send(outputs, patience)?;
-        outputs.clear();
-        Ok(())
+        self.outbox.send(outputs, patience)
     }
 
     fn commit(
@@ -339,37 +383,36 @@ impl Step {
 /// Why a commit is no clean success.
 struct Failure {
     error: CommitError,
-    /// Another producer has taken the transactional id.
-    fenced: bool,
+    cause: Cause,
 }
 
 impl Failure {
     /// The broker was not yet asked to end the transaction.
     fn before_the_end(error: NativeError) -> Self {
-        let fenced = is_fenced(&error);
-        let kind = if fenced || is_refused_member(error.code) {
+        let cause = cause_of(&error);
+        let kind = if cause == Cause::Fenced || is_refused_member(error.code) {
             CommitError::Fenced
         } else {
             CommitError::Aborted
         };
         Self {
             error: kind(error.text),
-            fenced,
+            cause,
         }
     }
 
     /// The broker was asked, perhaps more than once: even a refusal may be the answer to the
     /// second time, after the first took effect. Only an error of the transaction itself is clear.
     fn at_the_end(error: NativeError) -> Self {
-        let fenced = is_fenced(&error);
-        let kind = if error.abortable && !fenced {
+        let cause = cause_of(&error);
+        let kind = if error.abortable && cause == Cause::Other {
             CommitError::Aborted
         } else {
             CommitError::Unknown
         };
         Self {
             error: kind(error.text),
-            fenced,
+            cause,
         }
     }
 }
@@ -386,15 +429,15 @@ fn is_refused_member(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Another producer, or the coordinator, has ended this one's epoch.
-fn is_fenced(error: &NativeError) -> bool {
-    matches!(
-        error.code,
+fn cause_of(error: &NativeError) -> Cause {
+    match error.code {
         RDKafkaErrorCode::Fenced
-            | RDKafkaErrorCode::ProducerFenced
-            | RDKafkaErrorCode::InvalidProducerEpoch
-            | RDKafkaErrorCode::InvalidProducerIdMapping
-    )
+        | RDKafkaErrorCode::ProducerFenced
+        | RDKafkaErrorCode::InvalidProducerEpoch
+        | RDKafkaErrorCode::InvalidProducerIdMapping => Cause::Fenced,
+        RDKafkaErrorCode::UnknownMemberId => Cause::UnknownMember,
+        _ => Cause::Other,
+    }
 }
 
 fn stuck() -> NativeError {

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Quiet;
+use super::ffi::wire_timestamp;
 use super::options::KafkaOptions;
 use crate::headers::Headers;
 use crate::log::{LogError, NewRecord, Position, TopicPartition, Writer};
@@ -65,7 +66,7 @@ impl Writer for KafkaWriter {
     fn append(&self, record: NewRecord) -> BoxFuture<'static, Result<Position, LogError>> {
         let (tell, told) = oneshot::channel();
         let mut outgoing = BaseRecord::with_opaque_to(&record.topic, Box::new(tell))
-            .timestamp(record.timestamp.as_millis())
+            .timestamp(wire_timestamp(record.timestamp))
             .headers(owned(record.headers.view()));
         outgoing.key = record.key.as_ref();
         outgoing.payload = record.value.as_ref();

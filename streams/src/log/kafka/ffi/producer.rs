@@ -266,7 +266,7 @@ impl TopicHandle {
             }),
             field(Kind::RD_KAFKA_VTYPE_MSGFLAGS, |u| u.i = COPY),
             field(Kind::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
-                u.i64_ = record.timestamp.as_millis();
+                u.i64_ = wire_timestamp(record.timestamp);
             }),
             field(Kind::RD_KAFKA_VTYPE_OPAQUE, |u| {
                 u.ptr = std::ptr::without_provenance_mut(record.lane);
@@ -286,6 +286,14 @@ impl TopicHandle {
         }
         headers.taken_over();
         Ok(())
+    }
+}
+
+/// The library takes 0 for "now", which would not be the same bytes twice; 1 is next to it.
+pub(in crate::log::kafka) fn wire_timestamp(timestamp: Timestamp) -> i64 {
+    match timestamp.as_millis() {
+        0 => 1,
+        ms => ms,
     }
 }
 

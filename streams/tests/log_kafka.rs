@@ -1,0 +1,95 @@
+//! The log on a real Kafka broker: the contract of the port.
+
+#[macro_use]
+mod contract;
+mod support;
+
+use std::fs;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use contract::Harness;
+use millrace_deploy::{Kafka, KafkaOptions as BrokerOptions, require_with};
+use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
+use millrace_streams::log::{Log, Offset, TopicPartition};
+
+/// One broker for all tests of this file; the names of topics and applications keep them apart.
+static BROKER: OnceLock<Option<Kafka>> = OnceLock::new();
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+struct Cluster {
+    broker: &'static Kafka,
+    log: KafkaLog,
+    /// The last part of this test's names.
+    number: u32,
+}
+
+impl Harness for Cluster {
+    fn start() -> Result<Self, String> {
+        let standbys = BrokerOptions::default().with("group.streams.num.standby.replicas", "1");
+        let broker = BROKER.get_or_init(|| require_with(standbys)).as_ref();
+        let broker = broker.ok_or("Kafka is not installed")?;
+        let log = KafkaLog::connect(KafkaOptions::new(broker.bootstrap()));
+        Ok(Self {
+            broker,
+            log: log.map_err(|error| error.to_string())?,
+            number: NAMES.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    fn log(&self) -> &dyn Log {
+        &self.log
+    }
+
+    fn unique(&self, name: &str) -> String {
+        format!("{name}-{}", self.number)
+    }
+
+    fn settle(&self) {
+        thread::park_timeout(Duration::from_millis(10));
+    }
+
+    fn record_bytes_max(&self) -> usize {
+        1_000_000
+    }
+
+    // librdkafka takes 0 for "now", and writes 1 instead.
+    fn timestamp_min_ms(&self) -> i64 {
+        1
+    }
+
+    // A response holds at least one record of the largest size, so it may be that large.
+    fn fetch_bytes_slack(&self) -> usize {
+        1_000_000
+    }
+
+    fn standby_replicas(&self) -> usize {
+        1
+    }
+
+    // What a coordinator does with a silent member, it does with one that is said to leave.
+    fn end_session(&self, member_id: &str) -> bool {
+        let group = format!("app-{}", self.number);
+        support::remove_member(&self.broker.bootstrap(), &group, member_id).is_ok()
+    }
+
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> bool {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("offsets.json");
+        let (topic, number) = (&partition.topic, partition.partition);
+        let json = format!(
+            r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":{number},"offset":{before}}}]}}"#
+        );
+        fs::write(&file, json).expect("written");
+        let file = file.to_string_lossy();
+        let tool = "org.apache.kafka.tools.DeleteRecordsCommand";
+        let done = self.broker.tool(&[tool, "--offset-json-file", &file]);
+        let done = done.expect("the tool runs");
+        assert!(done.status.success(), "{done:?}");
+        true
+    }
+}
+
+contract_suite!(Cluster);
