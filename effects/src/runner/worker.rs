@@ -100,6 +100,18 @@ struct Open {
     calls: JoinSet<()>,
 }
 
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("partition", &self.partition)
+            .field("position", &self.window.position())
+            .field("done_until", &self.window.done_until())
+            .field("events", &self.window.len())
+            .field("paused", &self.paused)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A call has ended.
 struct Finished {
     task: TaskId,
@@ -582,8 +594,10 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("application", &self.application)
-            .field("open", &self.open.keys())
+            .field("open", &self.open)
             .field("needs_recovery", &self.needs_recovery)
+            .field("needs_seat", &self.needs_seat)
+            .field("target", &self.target)
             .finish_non_exhaustive()
     }
 }
