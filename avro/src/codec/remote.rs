@@ -122,7 +122,7 @@ enum Request {
 
 impl Remote {
     /// Starts the thread. It ends when the last handle is dropped.
-    pub(super) fn start(config: RemoteConfig) -> io::Result<Self> {
+    pub(super) fn start(config: &RemoteConfig) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
