@@ -1,1 +1,0 @@
-//! What the rule of order decides, case by case.
