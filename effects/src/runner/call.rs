@@ -39,7 +39,12 @@ pub(super) async fn call<K: Data, V: Data, H: Handler<K, V>>(
     loop {
         let reason = match attempt(&*handler, &event, limits).await {
             Ok(outputs) => return Ok(outputs),
-            Err(Failure::Reject(reason)) => return Err(GivenUp { kind: "rejected", reason }),
+            Err(Failure::Reject(reason)) => {
+                return Err(GivenUp {
+                    kind: "rejected",
+                    reason,
+                });
+            }
             Err(Failure::Retry(reason)) => reason,
         };
         metrics::counter!("effect_failures_total", "topic" => event.partition.topic.to_string())
@@ -49,9 +54,17 @@ pub(super) async fn call<K: Data, V: Data, H: Handler<K, V>>(
             "call failed"
         );
         if event.attempt >= limits.retry.attempts_max {
-            return Err(GivenUp { kind: "exhausted", reason });
+            return Err(GivenUp {
+                kind: "exhausted",
+                reason,
+            });
         }
-        sleep(limits.retry.wait(event.attempt, event.offset.cast_unsigned())).await;
+        sleep(
+            limits
+                .retry
+                .wait(event.attempt, event.offset.cast_unsigned()),
+        )
+        .await;
         event.attempt += 1;
     }
 }

@@ -33,7 +33,10 @@ pub struct Effects {
 impl Effects {
     /// An application that reads nothing yet.
     pub fn new(application: impl Into<Arc<str>>) -> Self {
-        Self { application: application.into(), lanes: Vec::new() }
+        Self {
+            application: application.into(),
+            lanes: Vec::new(),
+        }
     }
 
     /// The same, which hands each event of `input` to `handler`, and writes the results to `output`.
@@ -47,7 +50,11 @@ impl Effects {
         handler: H,
     ) -> Self {
         let handler = Arc::new(handler);
-        self.lanes.push(Box::new(TypedLane { input, output, handler }));
+        self.lanes.push(Box::new(TypedLane {
+            input,
+            output,
+            handler,
+        }));
         self
     }
 
@@ -71,7 +78,15 @@ impl Effects {
             partitions: 1,
             cleanup: Cleanup::Delete { retention: None },
         }])?;
-        Worker::join(log, application, &self.lanes, config, instance, runtime, clock)
+        Worker::join(
+            log,
+            application,
+            &self.lanes,
+            config,
+            instance,
+            runtime,
+            clock,
+        )
     }
 
     /// Runs on a thread of its own; calls run on `runtime`. `instance` as in [`Effects::worker`].
@@ -103,14 +118,20 @@ pub struct Running {
 impl Running {
     fn spawn(application: &str, worker: Worker) -> io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread =
-            Builder::new().name(application.to_owned()).spawn(move || run(worker, &stopped))?;
-        Ok(Self { stop, thread: Some(thread) })
+        let thread = Builder::new()
+            .name(application.to_owned())
+            .spawn(move || run(worker, &stopped))?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// False when it has ended by itself; [`Running::stop`] tells why.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     /// Starts no further call, waits for those that run, commits their results and leaves the
@@ -121,14 +142,18 @@ impl Running {
     pub fn stop(mut self) -> Result<(), EffectsError> {
         // It may have ended already: then nobody listens.
         self.stop.send(()).ok();
-        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
         thread.join().unwrap_or(Err(EffectsError::Panicked))
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("is_running", &self.is_running()).finish()
+        f.debug_struct("Running")
+            .field("is_running", &self.is_running())
+            .finish()
     }
 }
 

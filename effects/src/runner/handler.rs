@@ -66,7 +66,11 @@ pub struct Output<K, V> {
 impl<K, V> Output<K, V> {
     /// A result.
     pub const fn new(key: K, value: V, timestamp: Timestamp) -> Self {
-        Self { key, value, timestamp }
+        Self {
+            key,
+            value,
+            timestamp,
+        }
     }
 }
 

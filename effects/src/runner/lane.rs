@@ -69,7 +69,11 @@ impl<K: Data, V: Data, H: Handler<K, V>> Lane for TypedLane<K, V, H> {
     }
 
     fn open(&self, resources: &Resources) -> Result<Box<dyn OpenLane>, SerdeError> {
-        let at = |topic, role| SerdeContext { topic, role, resources };
+        let at = |topic, role| SerdeContext {
+            topic,
+            role,
+            resources,
+        };
         let (input, output) = (self.input.name(), self.output.name());
         Ok(Box::new(OpenTypedLane::<K, V, H> {
             key: K::serde(&at(input, Role::Key))?,
@@ -123,7 +127,10 @@ struct Writer<K: Data, V: Data> {
 
 impl<K: Data, V: Data> Writer<K, V> {
     fn write(&mut self, outputs: &[Output<K, V>], bytes_max: usize) -> Outcome {
-        outputs.iter().map(|output| self.write_one(output, bytes_max)).collect()
+        outputs
+            .iter()
+            .map(|output| self.write_one(output, bytes_max))
+            .collect()
     }
 
     fn write_one(&mut self, output: &Output<K, V>, bytes_max: usize) -> Result<RawOutput, GivenUp> {
@@ -134,9 +141,17 @@ impl<K: Data, V: Data> Writer<K, V> {
         let bytes = len(&key) + len(&value) + headers.view().encoded().len();
         if bytes > bytes_max {
             let reason = format!("a result of {bytes} bytes is over the limit of {bytes_max}");
-            return Err(GivenUp { kind: "record too large", reason });
+            return Err(GivenUp {
+                kind: "record too large",
+                reason,
+            });
         }
-        Ok(RawOutput { timestamp: output.timestamp, headers, key, value })
+        Ok(RawOutput {
+            timestamp: output.timestamp,
+            headers,
+            key,
+            value,
+        })
     }
 }
 
@@ -149,6 +164,9 @@ fn bytes_of<T>(
     match serde.serialize(value, headers, &mut bytes) {
         Ok(Presence::Value) => Ok(Some(bytes)),
         Ok(Presence::Null) => Ok(None),
-        Err(error) => Err(GivenUp { kind: "serialize", reason: error.to_string() }),
+        Err(error) => Err(GivenUp {
+            kind: "serialize",
+            reason: error.to_string(),
+        }),
     }
 }

@@ -48,7 +48,11 @@ impl Results {
         };
         let targets: Result<_, _> = lanes.iter().map(|lane| target(lane.output())).collect();
         let (targets, dead_letters) = (targets?, target(dead_letters)?);
-        Ok(Self { batch, targets, dead_letters })
+        Ok(Self {
+            batch,
+            targets,
+            dead_letters,
+        })
     }
 
     pub(super) fn batch(&mut self) -> &mut OutputBatch {
@@ -75,7 +79,9 @@ impl Results {
             Ok(outputs) => outputs,
             Err(given_up) => return self.write_dead_letter(partition, event, given_up),
         };
-        let Some(target) = self.targets.get(subtopology as usize) else { return };
+        let Some(target) = self.targets.get(subtopology as usize) else {
+            return;
+        };
         for output in outputs {
             let key = output.key.as_deref();
             self.batch.push(OutputRecord {
@@ -102,7 +108,10 @@ impl Results {
         let mut headers = HeaderList::from(event.headers.view());
         let mut set = |name: &str, value: &str| headers.set(name, value.as_bytes());
         set("__streams.errors.topic", &partition.topic);
-        set("__streams.errors.partition", &partition.partition.to_string());
+        set(
+            "__streams.errors.partition",
+            &partition.partition.to_string(),
+        );
         set("__streams.errors.offset", &event.offset.to_string());
         set("__streams.errors.exception", kind);
         set("__streams.errors.message", reason);

@@ -124,14 +124,20 @@ impl<R> Window<R> {
 
     /// A started event is done. One that is not in the window is ignored.
     pub(super) fn finish(&mut self, offset: Offset, result: R) {
-        let Some(index) = self.index_of(offset) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
+        let Some(index) = self.index_of(offset) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         if entry.done.replace(result).is_some() {
             return;
         }
         self.running = self.running.saturating_sub(1);
         let Some(key) = &entry.event.key else { return };
-        let Some(waiting) = self.lanes.get_mut(key) else { return };
+        let Some(waiting) = self.lanes.get_mut(key) else {
+            return;
+        };
         match waiting.pop_front() {
             Some(next) => self.ready.push_back(next),
             None => drop(self.lanes.remove(key)),
@@ -161,7 +167,9 @@ impl<R> Window<R> {
     }
 
     fn index_of(&self, offset: Offset) -> Option<usize> {
-        self.entries.binary_search_by_key(&offset, |entry| entry.event.offset).ok()
+        self.entries
+            .binary_search_by_key(&offset, |entry| entry.event.offset)
+            .ok()
     }
 }
 
@@ -188,7 +196,9 @@ mod tests {
     }
 
     fn started(window: &mut Window<&'static str>) -> Vec<Offset> {
-        std::iter::from_fn(|| window.start()).map(|event| event.offset).collect()
+        std::iter::from_fn(|| window.start())
+            .map(|event| event.offset)
+            .collect()
     }
 
     #[test]
@@ -218,10 +228,16 @@ mod tests {
         window.finish(5, "third");
         window.finish(0, "first");
         assert_eq!(window.done_until(), 2);
-        assert_eq!(window.done().map(|(_, result)| *result).collect::<Vec<_>>(), ["first"]);
+        assert_eq!(
+            window.done().map(|(_, result)| *result).collect::<Vec<_>>(),
+            ["first"]
+        );
         window.committed(2);
         window.finish(2, "second");
-        assert_eq!(window.done().map(|(_, r)| *r).collect::<Vec<_>>(), ["second", "third"]);
+        assert_eq!(
+            window.done().map(|(_, r)| *r).collect::<Vec<_>>(),
+            ["second", "third"]
+        );
         assert_eq!(window.done_until(), 6);
         window.skip_to(9);
         assert_eq!(window.done_until(), 9);

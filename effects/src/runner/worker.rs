@@ -243,7 +243,11 @@ impl Worker {
                 self.needs_recovery |= !self.needs_seat;
                 Ok(Progress::Unavailable)
             }
-            LogError::OffsetOutOfRange { partition, wanted, start } => {
+            LogError::OffsetOutOfRange {
+                partition,
+                wanted,
+                start,
+            } => {
                 self.begin_anew(&partition, wanted, start);
                 self.assign_inputs()?;
                 Ok(Progress::Busy)
@@ -261,7 +265,11 @@ impl Worker {
     fn recover(&mut self) -> Result<(), LogError> {
         self.member.recover()?;
         self.results.clear();
-        let partitions: Vec<_> = self.open.values().map(|open| open.partition.clone()).collect();
+        let partitions: Vec<_> = self
+            .open
+            .values()
+            .map(|open| open.partition.clone())
+            .collect();
         let committed = self.member.committed(&partitions)?;
         for (open, committed) in self.open.values_mut().zip(committed) {
             if let Some(committed) = committed {
@@ -287,7 +295,11 @@ impl Worker {
     fn begin_anew(&mut self, partition: &TopicPartition, wanted: Offset, start: Offset) {
         tracing::error!(%partition, wanted, start, "events are gone before they were read");
         metrics::counter!("effect_events_lost_total").increment(1);
-        let Some(open) = self.open.values_mut().find(|open| open.partition == *partition) else {
+        let Some(open) = self
+            .open
+            .values_mut()
+            .find(|open| open.partition == *partition)
+        else {
             return;
         };
         if start > wanted {
@@ -312,7 +324,9 @@ impl Worker {
             );
             self.target = Some(assignment);
         }
-        let Some(assignment) = self.target.clone() else { return Ok(()) };
+        let Some(assignment) = self.target.clone() else {
+            return Ok(());
+        };
         if !self.has_let_go(&assignment)? {
             return Ok(());
         }
@@ -320,7 +334,10 @@ impl Worker {
         self.open_partitions(&assignment)?;
         self.assign_inputs()?;
         let active = self.open.keys().copied().collect();
-        self.member.confirm(&HeldTasks { active, standby: Vec::new() })?;
+        self.member.confirm(&HeldTasks {
+            active,
+            standby: Vec::new(),
+        })?;
         self.target = None;
         self.drain_until = None;
         Ok(())
@@ -331,7 +348,9 @@ impl Worker {
         let now = self.clock.elapsed();
         let until = *self.drain_until.get_or_insert(now + self.config.drain);
         let leaving = |open: &BTreeMap<TaskId, Open>, holds: fn(&Open) -> bool| {
-            let mut leaving = open.iter().filter(|(task, _)| !assignment.active.contains(task));
+            let mut leaving = open
+                .iter()
+                .filter(|(task, _)| !assignment.active.contains(task));
             leaving.any(|(_, open)| holds(open))
         };
         if leaving(&self.open, |open| open.window.is_running()) && now < until {
@@ -345,7 +364,10 @@ impl Worker {
     }
 
     fn open_partitions(&mut self, assignment: &Assignment) -> Result<(), LogError> {
-        let new = assignment.active.iter().filter(|task| !self.open.contains_key(task));
+        let new = assignment
+            .active
+            .iter()
+            .filter(|task| !self.open.contains_key(task));
         let new: Vec<TaskId> = new.copied().collect();
         let partitions: Result<Vec<_>, _> = new.iter().map(|task| self.partition(*task)).collect();
         let partitions = partitions?;
@@ -392,7 +414,11 @@ impl Worker {
 
     fn fetch(&mut self, busy: bool) -> Result<bool, LogError> {
         let at_rest = !busy && self.open.values().all(|open| open.window.len() == 0);
-        let wait = if at_rest { self.config.idle_wait } else { Duration::ZERO };
+        let wait = if at_rest {
+            self.config.idle_wait
+        } else {
+            Duration::ZERO
+        };
         let mut batches = std::mem::take(&mut self.fetched);
         self.member.fetch(wait, &mut batches)?;
         let mut fetched = false;
@@ -443,7 +469,9 @@ impl Worker {
         for (task, open) in self.open.iter_mut().filter(|(task, _)| stays(*task)) {
             // Calls that have ended are forgotten; they have sent what they came to.
             while open.calls.try_join_next().is_some() {}
-            let Some(lane) = self.lanes.get_mut(task.subtopology as usize) else { continue };
+            let Some(lane) = self.lanes.get_mut(task.subtopology as usize) else {
+                continue;
+            };
             while let Some(event) = open.window.start() {
                 let limits = Arc::clone(&self.limits);
                 let outcome = match lane.begin(&open.partition, &event, limits) {
@@ -453,7 +481,14 @@ impl Worker {
                         let call = async move {
                             let outcome = call.await;
                             // Nobody listens any more when the worker is gone.
-                            finisher.send(Finished { task, window, offset, outcome }).ok();
+                            finisher
+                                .send(Finished {
+                                    task,
+                                    window,
+                                    offset,
+                                    outcome,
+                                })
+                                .ok();
                         };
                         open.calls.spawn_on(call, &self.runtime);
                         continue;
@@ -467,7 +502,10 @@ impl Worker {
                         metrics::counter!("effect_skipped_total", "type" => name).increment(1);
                         Ok(Vec::new())
                     }
-                    Err(error) => Err(GivenUp { kind: "deserialize", reason: error.to_string() }),
+                    Err(error) => Err(GivenUp {
+                        kind: "deserialize",
+                        reason: error.to_string(),
+                    }),
                 };
                 open.window.finish(event.offset, outcome);
             }
@@ -499,7 +537,10 @@ impl Worker {
     fn commit_if_due(&mut self) -> Result<bool, LogError> {
         let now = self.clock.elapsed();
         let due = now.saturating_sub(self.last_commit) >= self.config.commit_interval;
-        let any = self.open.values().any(|open| open.window.done().next().is_some());
+        let any = self
+            .open
+            .values()
+            .any(|open| open.window.done().next().is_some());
         if !due || !any {
             return Ok(false);
         }
@@ -516,7 +557,8 @@ impl Worker {
                 continue;
             }
             for (event, outcome) in done {
-                self.results.write(task.subtopology, &open.partition, event, outcome);
+                self.results
+                    .write(task.subtopology, &open.partition, event, outcome);
             }
             let (offset, metadata) = (open.window.done_until(), String::new());
             offsets.push((open.partition.clone(), CommittedOffset { offset, metadata }));
@@ -535,7 +577,11 @@ impl Worker {
         }
         self.needs_recovery = false;
         for (partition, committed) in offsets {
-            if let Some(open) = self.open.values_mut().find(|open| open.partition == partition) {
+            if let Some(open) = self
+                .open
+                .values_mut()
+                .find(|open| open.partition == partition)
+            {
                 open.window.committed(committed.offset);
             }
         }
@@ -572,7 +618,9 @@ fn seat(
         process_id: instance.to_owned(),
         member_id: format!("{application}-{instance}"),
         endpoint: None,
-        topology: Arc::new(TopologyMetadata { subtopologies: subtopologies.collect() }),
+        topology: Arc::new(TopologyMetadata {
+            subtopologies: subtopologies.collect(),
+        }),
         offset_reset: OffsetReset::Earliest,
         fetch_bytes_max: config.fetch_bytes_max,
         transaction_timeout: config.transaction_timeout,
