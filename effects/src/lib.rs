@@ -11,4 +11,6 @@
 
 #![deny(missing_docs)]
 
+pub mod gateway;
+pub mod payments;
 pub mod runner;

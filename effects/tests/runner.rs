@@ -37,13 +37,16 @@ impl Handler<String, u64> for Echo {
     type Value = u64;
 
     async fn handle(&self, event: &Input<String, u64>) -> Handled<String, u64> {
-        self.calls.lock().push((event.key.clone(), event.value, event.attempt));
+        self.calls
+            .lock()
+            .push((event.key.clone(), event.value, event.attempt));
         {
             let mut running = self.running.lock();
             let mine = running.entry(event.key.clone()).or_default();
             assert_eq!(*mine, 0, "two calls of `{}` at once", event.key);
             *mine += 1;
-            self.most.fetch_max(running.values().sum(), Ordering::Relaxed);
+            self.most
+                .fetch_max(running.values().sum(), Ordering::Relaxed);
         }
         // A dropped call has to be forgotten as well.
         let _done = Done(self, &event.key);
@@ -77,7 +80,10 @@ struct World {
 impl World {
     fn new(log: SimLog, echo: Echo) -> Self {
         while log.create_topics(&[CALLS.spec(), RESULTS.spec()]).is_err() {}
-        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
         Self {
             log,
             clock: ManualClock::new(EPOCH),
@@ -97,9 +103,14 @@ impl World {
         config.busy_wait = Duration::ZERO;
         config.drain = Duration::from_secs(1);
         config.window = 8;
-        config.retry = RetryPolicy { attempts_max: 4, ..RetryPolicy::default() };
+        config.retry = RetryPolicy {
+            attempts_max: 4,
+            ..RetryPolicy::default()
+        };
         let (runtime, clock) = (self.runtime.handle().clone(), Arc::new(self.clock.clone()));
-        let worker = self.effects.worker(&self.log, config, instance, runtime, clock);
+        let worker = self
+            .effects
+            .worker(&self.log, config, instance, runtime, clock);
         let Ok(worker) = worker else { return false };
         self.workers.insert(instance.to_owned(), worker);
         true
@@ -149,7 +160,10 @@ impl World {
 
     fn results(&self) -> Vec<(String, u64)> {
         let records = self.log.dump(RESULTS.name(), Isolation::ReadCommitted);
-        records.iter().map(|record| (text(record), number(record))).collect()
+        records
+            .iter()
+            .map(|record| (text(record), number(record)))
+            .collect()
     }
 
     fn dead_letters(&self) -> Vec<DumpedRecord> {
@@ -175,7 +189,10 @@ fn by_key(results: &[(String, u64)]) -> BTreeMap<String, Vec<u64>> {
 
 #[test]
 fn each_event_is_called_for_and_its_result_written_in_the_order_of_its_key() {
-    let echo = Echo { takes: Duration::from_millis(30), ..Echo::default() };
+    let echo = Echo {
+        takes: Duration::from_millis(30),
+        ..Echo::default()
+    };
     let mut world = World::new(SimLog::quiet(), echo.clone());
     (0..40).for_each(|n| world.append(&format!("k{}", n % 4), n));
     world.start("a");
@@ -185,13 +202,22 @@ fn each_event_is_called_for_and_its_result_written_in_the_order_of_its_key() {
         assert!(numbers.is_sorted(), "{key}: {numbers:?}");
     }
     assert_eq!(echo.calls.lock().len(), 40);
-    assert!(echo.most.load(Ordering::Relaxed) > 1, "calls of different keys run side by side");
+    assert!(
+        echo.most.load(Ordering::Relaxed) > 1,
+        "calls of different keys run side by side"
+    );
     assert!(world.workers["a"].is_settled());
 }
 
 #[test]
 fn a_failed_call_is_made_again_until_it_succeeds() {
-    let mut world = World::new(SimLog::quiet(), Echo { failures: 2, ..Echo::default() });
+    let mut world = World::new(
+        SimLog::quiet(),
+        Echo {
+            failures: 2,
+            ..Echo::default()
+        },
+    );
     world.append("k", 1);
     world.start("a");
     world.rounds(100);
@@ -210,19 +236,36 @@ fn what_cannot_be_read_or_done_goes_to_the_dead_letters_and_holds_up_nobody() {
     world.rounds(300);
     assert_eq!(world.results(), [("k".to_owned(), 1)]);
     let dead = world.dead_letters();
-    let header =
-        |name| dead.iter().map(|d| d.headers.view().text(name).unwrap()).collect::<Vec<_>>();
-    assert_eq!(header("__streams.errors.exception"), ["deserialize", "rejected", "exhausted"]);
+    let header = |name| {
+        dead.iter()
+            .map(|d| d.headers.view().text(name).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        header("__streams.errors.exception"),
+        ["deserialize", "rejected", "exhausted"]
+    );
     assert_eq!(header("__streams.errors.offset"), ["0", "1", "2"]);
-    assert_eq!(header("__streams.errors.message")[2], "the handler panicked");
+    assert_eq!(
+        header("__streams.errors.message")[2],
+        "the handler panicked"
+    );
     assert_eq!(dead[0].value.as_deref(), Some(&b"poison"[..]));
-    let tries = echo.calls.lock().iter().filter(|(_, n, _)| *n == 667).count();
+    let tries = echo
+        .calls
+        .lock()
+        .iter()
+        .filter(|(_, n, _)| *n == 667)
+        .count();
     assert_eq!(tries, 4);
 }
 
 #[test]
 fn a_slow_event_holds_back_the_commit_of_those_behind_it() {
-    let echo = Echo { takes: Duration::from_secs(3_600), ..Echo::default() };
+    let echo = Echo {
+        takes: Duration::from_secs(3_600),
+        ..Echo::default()
+    };
     let mut world = World::new(SimLog::quiet(), echo);
     (0..100).for_each(|n| world.append(&format!("k{n}"), n));
     world.start("a");
@@ -235,7 +278,10 @@ fn a_slow_event_holds_back_the_commit_of_those_behind_it() {
 
 #[test]
 fn a_crash_repeats_calls_but_no_result() {
-    let echo = Echo { takes: Duration::from_millis(50), ..Echo::default() };
+    let echo = Echo {
+        takes: Duration::from_millis(50),
+        ..Echo::default()
+    };
     let mut world = World::new(SimLog::quiet(), echo);
     (0..30).for_each(|n| world.append(&format!("k{}", n % 5), n));
     world.start("a");
@@ -250,7 +296,12 @@ fn a_crash_repeats_calls_but_no_result() {
 
 #[test]
 fn a_commit_of_unknown_outcome_writes_each_result_once_and_repeats_no_call() {
-    for fault in [Fault::EndLost, Fault::EndReplyLost, Fault::EndLate, Fault::CutBeforeOffsets] {
+    for fault in [
+        Fault::EndLost,
+        Fault::EndReplyLost,
+        Fault::EndLate,
+        Fault::CutBeforeOffsets,
+    ] {
         let echo = Echo::default();
         let mut world = World::new(SimLog::quiet(), echo.clone());
         (0..6).for_each(|n| world.append("k", n));
@@ -266,7 +317,10 @@ fn a_commit_of_unknown_outcome_writes_each_result_once_and_repeats_no_call() {
 
 #[test]
 fn partitions_that_go_to_another_instance_finish_their_calls_first() {
-    let echo = Echo { takes: Duration::from_millis(100), ..Echo::default() };
+    let echo = Echo {
+        takes: Duration::from_millis(100),
+        ..Echo::default()
+    };
     let mut world = World::new(SimLog::quiet(), echo.clone());
     (0..40).for_each(|n| world.append(&format!("k{n}"), n));
     world.start("a");
@@ -280,8 +334,17 @@ fn partitions_that_go_to_another_instance_finish_their_calls_first() {
 /// Two instances under faults of every kind and crashes; then all comes to rest.
 fn run_seed(seed: u64) -> u64 {
     let faults = FaultRates::all(0.02);
-    let log = SimLog::new(seed, SimOptions { faults, ..SimOptions::default() });
-    let echo = Echo { takes: Duration::from_millis(30), ..Echo::default() };
+    let log = SimLog::new(
+        seed,
+        SimOptions {
+            faults,
+            ..SimOptions::default()
+        },
+    );
+    let echo = Echo {
+        takes: Duration::from_millis(30),
+        ..Echo::default()
+    };
     let mut world = World::new(log, echo);
     for round in 0..400 {
         if round % 4 == 0 {
@@ -301,7 +364,10 @@ fn run_seed(seed: u64) -> u64 {
     // Longer than the session of a seat whose instance was killed.
     world.rounds(3_000);
     let called = world.log.dump(CALLS.name(), Isolation::ReadCommitted);
-    let called: Vec<_> = called.iter().map(|record| (text(record), number(record))).collect();
+    let called: Vec<_> = called
+        .iter()
+        .map(|record| (text(record), number(record)))
+        .collect();
     assert_eq!(by_key(&world.results()), by_key(&called), "seed {seed}");
     assert!(world.log.open_transactions().is_empty(), "seed {seed}");
     assert!(world.dead_letters().is_empty(), "seed {seed}");

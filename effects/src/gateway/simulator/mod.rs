@@ -1,0 +1,361 @@
+//! The built-in gateway: it decides by the payment method's token, and keeps a ledger of its own.
+//!
+//! | token | what happens |
+//! | --- | --- |
+//! | `pm_ok` | it charges |
+//! | `pm_decline` | it declines |
+//! | `pm_requires_action` | it waits for the customer; a webhook tells how that ended |
+//! | `pm_slow` | it charges at once, and answers after 3 s |
+//! | `pm_drop_reply` | it charges, and the reply is lost |
+//! | `pm_error_then_ok` | the first call fails and charges nothing, the next one charges |
+//!
+//! Any other token is declined. The ledger is a file outside of the market's state: it is what the
+//! market's own books are checked against. A call is answered once its entry is durable, and each
+//! entry is told by a webhook as well, which may come before the answer.
+
+mod book;
+mod courier;
+mod journal;
+mod tokens;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use millrace_avro::keys::PaymentId;
+use millrace_streams::{Clock, Timestamp};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use self::book::{Book, Decision, Entry, Verb};
+pub use self::book::{Incident, LedgerItem};
+use self::courier::Courier;
+pub use self::courier::{Delivery, WebhookSink};
+use self::journal::{Journal, Line};
+use self::tokens::Behaviour;
+pub use self::tokens::SLOW;
+use super::webhook::{Notice, Secret};
+use super::{Answer, Charge, FollowUp, Gateway, GatewayError};
+
+/// How many tokens' first failures are remembered.
+const FAILED_FIRST_MAX: usize = 100_000;
+
+/// What the simulator may be told.
+#[derive(Clone, Debug)]
+pub struct SimulatorOptions {
+    /// What webhooks are signed with.
+    pub secret: Secret,
+    /// After how long customers who have to act approve; `None` leaves it to
+    /// [`Simulator::happen`].
+    pub customers_approve_after: Option<Duration>,
+}
+
+/// The ledger, as `GET /simulator/ledger` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Every charge, oldest first.
+    pub items: Vec<LedgerItem>,
+}
+
+/// The built-in gateway. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    book: Mutex<Book>,
+    /// Keys whose first call has failed, as their token wants.
+    failed_first: Mutex<HashSet<String>>,
+    journal: Journal,
+    courier: Courier,
+    options: SimulatorOptions,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+}
+
+impl Simulator {
+    /// Opens the ledger at `path`, or makes it. Webhooks that nobody has taken are sent again; they
+    /// run on `runtime`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is damaged.
+    pub fn open(
+        path: &Path,
+        options: SimulatorOptions,
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
+    ) -> io::Result<Self> {
+        let (journal, lines) = Journal::open(path)?;
+        let mut book = Book::default();
+        let mut untold = Vec::new();
+        let mut taken = BTreeSet::new();
+        for line in lines {
+            match line {
+                Line::Delivered(n) => drop(taken.insert(n)),
+                Line::Entry(entry) => {
+                    let (n, charge) = (entry.n, entry.charge);
+                    book.apply(entry);
+                    untold.push((n, book.answer(charge)));
+                }
+            }
+        }
+        let courier = Courier::new(options.secret.clone(), Arc::clone(&clock));
+        let waiting = book.waiting_for_customers();
+        let inner = Arc::new(Inner {
+            book: Mutex::new(book),
+            failed_first: Mutex::default(),
+            journal,
+            courier,
+            options,
+            clock,
+            runtime,
+        });
+        for (n, answer) in untold.into_iter().filter(|(n, _)| !taken.contains(n)) {
+            if let Some((answer, _)) = answer {
+                inner.tell(n, answer);
+            }
+        }
+        waiting
+            .into_iter()
+            .for_each(|payment| inner.let_approve(payment));
+        Ok(Self { inner })
+    }
+
+    /// Who takes the webhooks. Those that were due before are sent now.
+    pub fn deliver_to(&self, sink: Arc<dyn WebhookSink>) {
+        self.inner.courier.deliver_to(sink);
+    }
+
+    /// How webhooks are sent from now on.
+    pub fn set_delivery(&self, delivery: Delivery) {
+        self.inner.courier.set_delivery(delivery);
+    }
+
+    /// Every charge that was ever made.
+    pub fn ledger(&self) -> Ledger {
+        let items = self.inner.book.lock().items();
+        Ledger { items }
+    }
+
+    /// Lets something happen to a payment without a call of the shop; its webhook follows. `None`
+    /// if no charge of the payment is where that can happen.
+    ///
+    /// # Errors
+    /// When the ledger takes no more.
+    pub async fn happen(
+        &self,
+        payment: &PaymentId,
+        incident: Incident,
+    ) -> Result<Option<Answer>, GatewayError> {
+        self.inner.happen(payment, incident).await
+    }
+
+    async fn authorize_now(&self, charge: Charge) -> Result<Answer, GatewayError> {
+        let behaviour = Behaviour::of(&charge.method);
+        let key = charge.idempotency_key.clone();
+        if behaviour.fails_first && self.inner.fails_now(&key) {
+            return Err(GatewayError::Unavailable("500".to_owned()));
+        }
+        let (answer, is_new) = self
+            .inner
+            .decide(|book, at| book.authorize(&charge, at))
+            .await?;
+        if is_new {
+            sleep(behaviour.answers_after).await;
+        }
+        if is_new && behaviour.drops_reply {
+            return Err(GatewayError::Unknown(
+                "the connection was closed".to_owned(),
+            ));
+        }
+        Ok(answer)
+    }
+
+    fn follow_up(
+        &self,
+        verb: Verb,
+        asked: FollowUp,
+    ) -> BoxFuture<'_, Result<Answer, GatewayError>> {
+        async move {
+            let decide = |book: &Book, at| book.follow_up(verb, &asked, at);
+            Ok(self.inner.decide(decide).await?.0)
+        }
+        .boxed()
+    }
+}
+
+impl Gateway for Simulator {
+    fn name(&self) -> &'static str {
+        "simulator"
+    }
+
+    fn authorize(&self, charge: Charge) -> BoxFuture<'_, Result<Answer, GatewayError>> {
+        self.authorize_now(charge).boxed()
+    }
+
+    fn capture(&self, follow_up: FollowUp) -> BoxFuture<'_, Result<Answer, GatewayError>> {
+        self.follow_up(Verb::Capture, follow_up)
+    }
+
+    fn void(&self, follow_up: FollowUp) -> BoxFuture<'_, Result<Answer, GatewayError>> {
+        self.follow_up(Verb::Void, follow_up)
+    }
+
+    fn refund(&self, follow_up: FollowUp) -> BoxFuture<'_, Result<Answer, GatewayError>> {
+        self.follow_up(Verb::Refund, follow_up)
+    }
+
+    fn find(&self, idempotency_key: &str) -> BoxFuture<'_, Result<Option<Answer>, GatewayError>> {
+        let book = self.inner.book.lock();
+        let known = book
+            .charge_of(idempotency_key)
+            .and_then(|charge| book.answer(charge));
+        drop(book);
+        async move {
+            let Some((answer, entry)) = known else {
+                return Ok(None);
+            };
+            self.inner
+                .journal
+                .durable(entry)
+                .await
+                .map_err(GatewayError::Unavailable)?;
+            Ok(Some(answer))
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    /// Decides, writes the decision down, and answers once that is durable; also whether anything
+    /// was written.
+    async fn decide(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Book, Timestamp) -> Result<Decision, GatewayError>,
+    ) -> Result<(Answer, bool), GatewayError> {
+        let (answer, entry, is_new) = {
+            let mut book = self.book.lock();
+            let (charge, is_new) = match decide(&book, self.clock.now())? {
+                Decision::Known(charge) => (charge, false),
+                Decision::Write(entry) => (self.write(&mut book, entry)?, true),
+            };
+            let unknown = || GatewayError::Refused("there is no such charge".to_owned());
+            let (answer, entry) = book.answer(charge).ok_or_else(unknown)?;
+            (answer, entry, is_new)
+        };
+        if is_new {
+            self.follow(entry, answer.clone());
+        }
+        // It stands in the queue: whether it reaches the file is not known if that fails.
+        self.journal
+            .durable(entry)
+            .await
+            .map_err(GatewayError::Unknown)?;
+        Ok((answer, is_new))
+    }
+
+    async fn happen(
+        self: &Arc<Self>,
+        payment: &PaymentId,
+        incident: Incident,
+    ) -> Result<Option<Answer>, GatewayError> {
+        let (answer, n) = {
+            let mut book = self.book.lock();
+            let Some(entry) = book.incident(payment, incident, self.clock.now()) else {
+                return Ok(None);
+            };
+            let charge = self.write(&mut book, entry)?;
+            let Some(known) = book.answer(charge) else {
+                return Ok(None);
+            };
+            known
+        };
+        self.follow(n, answer.clone());
+        self.journal
+            .durable(n)
+            .await
+            .map_err(GatewayError::Unknown)?;
+        Ok(Some(answer))
+    }
+
+    /// Queues an entry and applies it; the lock keeps both in one order.
+    fn write(&self, book: &mut Book, entry: Entry) -> Result<u64, GatewayError> {
+        let charge = entry.charge;
+        let line = Line::Entry(entry.clone());
+        self.journal
+            .append(line)
+            .map_err(GatewayError::Unavailable)?;
+        book.apply(entry);
+        Ok(charge)
+    }
+
+    /// What follows from an entry, whether or not somebody waits for the answer.
+    fn follow(self: &Arc<Self>, n: u64, answer: Answer) {
+        use millrace_avro::events::payments::GatewayFactKind::RequiresAction;
+        if answer
+            .facts
+            .last()
+            .is_some_and(|fact| fact.kind == RequiresAction)
+        {
+            self.let_approve(answer.payment_id.clone());
+        }
+        self.tell(n, answer);
+    }
+
+    /// Tells entry number `n` by a webhook, once it is durable.
+    fn tell(self: &Arc<Self>, n: u64, answer: Answer) {
+        let inner = Arc::clone(self);
+        let id = format!("evt_{n}");
+        self.runtime.spawn(async move {
+            if inner.journal.durable(n).await.is_err() {
+                return;
+            }
+            if inner.courier.send(n, &Notice { id, answer }).await {
+                // If that is lost, it is sent once more after the next start.
+                inner.journal.append(Line::Delivered(n)).ok();
+            }
+        });
+    }
+
+    fn let_approve(self: &Arc<Self>, payment: PaymentId) {
+        let Some(after) = self.options.customers_approve_after else {
+            return;
+        };
+        let inner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            sleep(after).await;
+            if let Err(error) = inner.happen(&payment, Incident::CustomerApproves).await {
+                tracing::warn!(%payment, %error, "a customer could not approve");
+            }
+        });
+    }
+
+    /// True for the first call with a key.
+    fn fails_now(&self, key: &str) -> bool {
+        if self.book.lock().charge_of(key).is_some() {
+            return false;
+        }
+        let mut failed = self.failed_first.lock();
+        if failed.len() >= FAILED_FIRST_MAX {
+            failed.clear();
+        }
+        !failed.remove(key) && failed.insert(key.to_owned())
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("entries", &self.book.lock().entries())
+            .field("courier", &self.courier)
+            .finish_non_exhaustive()
+    }
+}
