@@ -11,5 +11,8 @@ pub mod config;
 pub mod http;
 pub mod live;
 pub mod market;
+pub mod outside;
 pub mod ports;
+pub mod registry_http;
+pub mod serve;
 pub mod sql;

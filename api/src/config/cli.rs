@@ -26,16 +26,6 @@ pub enum Command {
     /// Look at topologies.
     #[command(subcommand)]
     Topology(TopologyCommand),
-    /// Look at the log.
-    #[command(subcommand)]
-    Log(LogCommand),
-    /// Look at stores.
-    #[command(subcommand)]
-    State(StateCommand),
-    /// Forget all state and all offsets of the topologies, so that they begin anew.
-    Reset,
-    /// Run the topologies over the whole log again.
-    Replay,
 }
 
 /// What to see of topologies.
@@ -50,29 +40,6 @@ pub enum TopologyCommand {
         /// How.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
-    },
-}
-
-/// What to see of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum LogCommand {
-    /// Print the records of a topic as JSON lines.
-    Dump {
-        /// The topic.
-        topic: String,
-        /// Print what is not committed, or was aborted, as well.
-        #[arg(long)]
-        uncommitted: bool,
-    },
-}
-
-/// What to see of stores.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum StateCommand {
-    /// Print the entries of a store as JSON lines.
-    Dump {
-        /// The store.
-        store: String,
     },
 }
 

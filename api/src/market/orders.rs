@@ -15,7 +15,7 @@ use millrace_avro::events::orders::{
     OrderShipmentRequested, OrderStatus, OrderView, PlacedLine, ShippedItem,
 };
 use millrace_avro::keys::{OrderId, ShipmentId, Sku};
-use millrace_avro::money::{Currency, Money, Rate};
+use millrace_avro::money::{Currency, Money};
 use millrace_processors::pricing::{self, Basket, Priced};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -176,14 +176,14 @@ async fn placed(
         .first()
         .map_or(app.settings.currency, |line| line.unit_price.currency);
     let currency = body.currency.unwrap_or(priced_in);
-    // Nothing is charged for shipping.
-    let shipping = Money::zero(currency);
+    let rules = crate::serve::rules(&app.settings).carts;
+    let shipping = Money::new(rules.shipping_minor, currency);
     let priced = pricing::price(&Basket {
         currency,
         lines: &lines,
         discounts: &[],
         shipping,
-        shipping_tax_rate: Rate::ZERO,
+        shipping_tax_rate: rules.shipping_tax_rate,
     });
     let priced = priced.map_err(|error| invalid("/currency", "currency", error.to_string()))?;
     if pricing::has_risen(body.expected_total, priced.totals.total) {
@@ -198,7 +198,7 @@ async fn placed(
         lines,
         discounts: Vec::new(),
         shipping,
-        shipping_tax_rate: Rate::ZERO,
+        shipping_tax_rate: rules.shipping_tax_rate,
         payment_method: body.payment_method,
         capture: CaptureMode::Automatic,
         shipping_address: app.accounts.sealer().seal(&client.user, &address).await?,

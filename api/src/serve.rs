@@ -1,0 +1,274 @@
+//! The composition: a log, a registry, a database, the topologies, the views and the routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use millrace_avro::catalog;
+use millrace_avro::codec::{RemoteConfig, SchemaClient};
+use millrace_avro::registry::{FileStore, Registry};
+use millrace_state::{StateDir, StateOptions};
+use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
+use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
+use millrace_streams::log::{Log, TopicSpec};
+use millrace_streams::serde::Resources;
+use millrace_streams::{ApplicationState, Streams, StreamsConfig};
+use millrace_topologies::registry::{Entry, Limits, select};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use crate::accounts::mail::Mailer;
+use crate::config::Settings;
+use crate::http::health;
+use crate::live::commands::LogCommands;
+use crate::live::relay;
+use crate::live::views::LogViews;
+use crate::market::{self, App, Market, Ports};
+use crate::ports::Gateways;
+use crate::registry_http;
+use crate::sql::Sql;
+
+/// The largest budget of memory for stores.
+const STATE_BYTES_MAX: u64 = 512 << 20;
+/// How long the topologies may take until their tasks run; the API answers meanwhile.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The first administrator, unless the settings name one.
+const DEFAULT_ADMIN: &str = "admin@localhost";
+
+/// What the composition takes from outside.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// Understands webhooks.
+    pub gateways: Arc<dyn Gateways>,
+    /// Sends mails that carry a secret.
+    pub mailer: Arc<dyn Mailer>,
+}
+
+/// What everything is written to and read from.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// What serdes need: the schema registry's client.
+    pub resources: Resources,
+    /// The registry of the embedded mode.
+    pub registry: Option<Arc<Registry>>,
+}
+
+impl Ground {
+    /// Opens the log and the registry that the settings name.
+    ///
+    /// # Errors
+    /// When one of them cannot be opened or reached.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        std::fs::create_dir_all(&settings.data)
+            .with_context(|| format!("data folder `{}`", settings.data.display()))?;
+        let log: Arc<dyn Log> = match &settings.kafka {
+            Some(brokers) => Arc::new(KafkaLog::connect(KafkaOptions::new(brokers))?),
+            None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
+        };
+        let (client, registry) = match &settings.registry {
+            Some(url) => (SchemaClient::http(RemoteConfig::from(url.as_str()))?, None),
+            None => {
+                let store = FileStore::open(&settings.data.join("registry.jsonl"))?;
+                let registry = Arc::new(Registry::open(store)?);
+                (SchemaClient::local(registry.clone()), Some(registry))
+            }
+        };
+        let resources = Resources::new().with(Arc::new(client));
+        Ok(Self {
+            log,
+            resources,
+            registry,
+        })
+    }
+
+    /// Creates the topics of the catalogue that do not exist.
+    ///
+    /// # Errors
+    /// When a topic exists with another number of partitions, or the log does not answer.
+    pub fn create_topics(&self) -> Result<()> {
+        let specs: Vec<TopicSpec> = catalog::topics().into_iter().map(|t| t.spec).collect();
+        self.log
+            .create_topics(&specs)
+            .context("topics of the catalogue")
+    }
+}
+
+/// The limits of the rules that the settings ask for.
+pub fn rules(settings: &Settings) -> Limits {
+    let mut limits = Limits::default();
+    limits.orders.reservation_ttl = settings.times.reservation_ttl;
+    limits.carts.idle_after = settings.times.cart_idle;
+    limits.carts.currency = settings.currency;
+    limits
+}
+
+/// The topologies that the settings ask for.
+///
+/// # Errors
+/// The first name that no topology has.
+pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
+    let only = (!settings.only.is_empty()).then(|| settings.only.join(","));
+    select(only.as_deref()).map_err(|error| anyhow!("configuration: `only`: {error}"))
+}
+
+/// A running instance of the market.
+#[derive(Debug)]
+pub struct Instance {
+    address: SocketAddr,
+    app: App,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    relay: JoinHandle<()>,
+    applications: Vec<Streams>,
+    views: LogViews,
+}
+
+impl Instance {
+    /// Starts everything on `ground`; HTTP is served before the topologies run.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start(settings: Settings, ground: Ground, outside: Outside) -> Result<Self> {
+        health::recorder();
+        let sql = open_sql(&settings).await?;
+        let (ground, applications, views, commands) = {
+            let settings = settings.clone();
+            let start = move || start_streams(&settings, ground);
+            tokio::task::spawn_blocking(start).await??
+        };
+        let ports = Ports {
+            commands,
+            views: views.views(),
+            gateways: outside.gateways,
+        };
+        let listen = settings.listen;
+        let app = Market::open(settings, sql, ports).await?;
+        ensure_admin(&app).await?;
+        let mut routes = market::router(app.clone());
+        if let Some(registry) = ground.registry {
+            routes = routes.nest("/registry", registry_http::router(registry));
+        }
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
+        let address = listener.local_addr()?;
+        let (stop, mut stopped) = watch::channel(false);
+        let until = async move { stopped.wait_for(|stop| *stop).await.map(drop).unwrap_or(()) };
+        let server = axum::serve(listener, routes).with_graceful_shutdown(until);
+        let server = tokio::spawn(server.into_future());
+        let relay = tokio::spawn(relay::run(app.clone(), outside.mailer));
+        info!(%address, "serving");
+        Ok(Self {
+            address,
+            app,
+            stop,
+            server,
+            relay,
+            applications,
+            views,
+        })
+    }
+
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The market.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Waits until every topology runs.
+    ///
+    /// # Errors
+    /// When one has stopped, or does not run in time.
+    pub async fn running(&self) -> Result<()> {
+        for application in &self.applications {
+            let state = tokio::task::block_in_place(|| application.wait_until_running(START_LIMIT));
+            match state {
+                ApplicationState::Running => {}
+                ApplicationState::Failed(error) => {
+                    return Err(anyhow!("topology `{}`: {error}", application.application()));
+                }
+                _ => {
+                    return Err(anyhow!(
+                        "topology `{}` does not run",
+                        application.application()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what was asked, commits what is processed, and ends.
+    ///
+    /// # Errors
+    /// When the server has failed.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.send_replace(true);
+        let served = self.server.await;
+        self.relay.abort();
+        let (applications, views) = (self.applications, self.views);
+        let close = move || {
+            applications.iter().for_each(Streams::close);
+            drop(views);
+        };
+        tokio::task::spawn_blocking(close).await?;
+        self.app.sql.close().await;
+        Ok(served??)
+    }
+}
+
+async fn open_sql(settings: &Settings) -> Result<Sql> {
+    let sql = match &settings.postgres {
+        Some(url) => Sql::postgres(url).await,
+        None => Sql::sqlite(&settings.data.join("accounts.db")).await,
+    };
+    sql.context("database of accounts")
+}
+
+type Started = (Ground, Vec<Streams>, LogViews, Arc<LogCommands>);
+
+fn start_streams(settings: &Settings, ground: Ground) -> Result<Started> {
+    let entries = entries(settings)?;
+    ground.create_topics()?;
+    let options = StateOptions {
+        memory_bytes_max: STATE_BYTES_MAX,
+        ..StateOptions::default()
+    };
+    let state = StateDir::open(settings.data.join("state"), options).context("state folder")?;
+    let limits = rules(settings);
+    let mut config = StreamsConfig::default();
+    config.resources = ground.resources.clone();
+    let mut applications = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let topology = (entry.define)(&limits)?;
+        let builder = Streams::builder(&topology).config(config.clone());
+        let started = builder.start(ground.log.clone(), state.clone());
+        applications.push(started.with_context(|| format!("topology `{}`", entry.name))?);
+    }
+    let views = LogViews::start(ground.log.clone(), &ground.resources)?;
+    let commands = LogCommands::new(ground.log.writer("api")?, &ground.resources)?;
+    Ok((ground, applications, views, Arc::new(commands)))
+}
+
+async fn ensure_admin(app: &App) -> Result<()> {
+    let seed = app.settings.admin.clone();
+    let (email, password) = match seed {
+        Some(seed) => (seed.email, seed.password),
+        None => (DEFAULT_ADMIN.to_owned(), None),
+    };
+    let made = app.accounts.ensure_admin(&email, password).await?;
+    if let Some((user, Some(password))) = made {
+        // Shown to whoever starts it, once, and kept nowhere.
+        println!("administrator {}, password {password}", user.email);
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The API over real HTTP.
+
+mod accounts;
+mod market;
+mod registry;
+mod support;

@@ -1,0 +1,186 @@
+//! The market over HTTP, with its topologies on the embedded log.
+
+use crate::support::*;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_offers_and_a_guest_finds() {
+    let market = TestMarket::start().await;
+    let admin = market.offer(5).await;
+    let product = expect(market.get("/api/products/mug"), 200).await;
+    assert_eq!(
+        product["price"],
+        json!({ "minor": 1000, "currency": "EUR" })
+    );
+    assert_eq!(product["variants"][0]["available"], 5);
+    let tree = expect(market.get("/api/categories"), 200).await;
+    assert_eq!(tree["items"][0]["id"], "kitchen");
+    for (query, count) in [
+        ("q=TEA", 1),
+        ("q=coffee", 0),
+        ("category=kitchen", 1),
+        ("min_price=1001", 0),
+        ("in_stock=true", 1),
+    ] {
+        let found = expect(market.get(&format!("/api/products?{query}")), 200).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), count, "{query}");
+        assert_eq!(found["facets"]["total"], count);
+    }
+    let first = expect_response(market.get("/api/products/mug"), 200).await;
+    let tag = first.headers()["etag"].clone();
+    let again = market
+        .get("/api/products/mug")
+        .header("if-none-match", &tag);
+    expect(again, 304).await;
+
+    let stale = market
+        .put("/api/admin/products/mug", &mug(1200))
+        .bearer_auth(&admin);
+    let stale = problem(stale.header("if-match", "\"99\""), 412).await;
+    assert_eq!(stale["code"], "version-mismatch");
+    let update = market
+        .put("/api/admin/products/mug", &mug(1200))
+        .bearer_auth(&admin);
+    let updated = expect(update.header("if-match", &tag), 200).await;
+    assert_eq!(updated["price"]["minor"], 1200);
+    let delete = market.request(reqwest::Method::DELETE, "/api/admin/products/mug");
+    expect(delete.bearer_auth(&admin), 204).await;
+    problem(market.get("/api/products/mug"), 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_fills_a_cart_and_takes_it_along_into_an_account() {
+    let market = TestMarket::start().await;
+    market.offer(5).await;
+    let item = json!({ "sku": "mug-red", "quantity": 2 });
+    let response = expect_response(market.post("/api/cart/items", &item), 200).await;
+    let token = response.headers()["x-cart-token"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let cart = body(response).await;
+    assert_eq!(
+        (&cart["items"][0]["quantity"], &cart["subtotal"]["minor"]),
+        (&json!(2), &json!(2000))
+    );
+    let line = cart["items"][0]["id"].as_str().unwrap().to_owned();
+
+    let other = expect(market.get("/api/cart"), 200).await;
+    assert_eq!(other["items"], json!([]), "another guest has another cart");
+    problem(
+        market
+            .get("/api/cart")
+            .header("x-cart-token", format!("{token}x")),
+        400,
+    )
+    .await;
+    let too_many = market.put(
+        &format!("/api/cart/items/{line}"),
+        &json!({ "quantity": 6 }),
+    );
+    let too_many = problem(too_many.header("x-cart-token", &token), 409).await;
+    assert_eq!(too_many["code"], "insufficient-stock");
+    let change = market.put(
+        &format!("/api/cart/items/{line}"),
+        &json!({ "quantity": 3 }),
+    );
+    let changed = expect(change.header("x-cart-token", &token), 200).await;
+    assert_eq!(changed["items"][0]["quantity"], 3);
+    let unknown = market.post("/api/cart/items", &json!({ "sku": "cup", "quantity": 1 }));
+    assert_eq!(
+        problem(unknown, 422).await["errors"][0]["code"],
+        "unknown-sku"
+    );
+
+    let new = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Ada" });
+    expect(market.post("/api/auth/register", &new), 201).await;
+    let login = json!({ "email": "ada@example.com", "password": PASSWORD });
+    let login = market
+        .post("/api/auth/login", &login)
+        .header("x-cart-token", &token);
+    let bearer = expect(login, 200).await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let cart = expect(market.get("/api/cart").bearer_auth(&bearer), 200).await;
+    assert_eq!(cart["items"][0]["quantity"], 3);
+    let again = market
+        .get("/api/cart")
+        .bearer_auth(&bearer)
+        .header("x-cart-token", &token);
+    assert_eq!(
+        expect(again, 200).await["items"][0]["quantity"],
+        3,
+        "a merge counts once"
+    );
+    let remove = market.request(reqwest::Method::DELETE, &format!("/api/cart/items/{line}"));
+    let empty = expect(remove.bearer_auth(&bearer), 200).await;
+    assert_eq!(empty["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_placed_once_whatever_is_repeated() {
+    let mut market = TestMarket::start().await;
+    market.offer(5).await;
+    let (ada, eve) = (
+        market.customer("ada@example.com").await,
+        market.customer("eve@example.com").await,
+    );
+    let order = json!({ "payment_method": "pm_ok", "shipping_address": { "city": "Bonn" } });
+    let place = |market: &TestMarket, key: &str, body: &serde_json::Value| {
+        market
+            .post("/api/orders", body)
+            .bearer_auth(&ada)
+            .header("idempotency-key", key.to_owned())
+    };
+    let keyless = market.post("/api/orders", &order).bearer_auth(&ada);
+    assert_eq!(
+        problem(keyless, 400).await["code"],
+        "idempotency-key-missing"
+    );
+    assert_eq!(
+        problem(place(&market, "k0", &order), 409).await["code"],
+        "empty-cart"
+    );
+    let item = json!({ "sku": "mug-red", "quantity": 2 });
+    expect(market.post("/api/cart/items", &item).bearer_auth(&ada), 200).await;
+    let mut cheap = order.clone();
+    cheap["expected_total"] = json!({ "minor": 1, "currency": "EUR" });
+    let risen = problem(place(&market, "k1", &cheap), 409).await;
+    assert_eq!(
+        (&risen["code"], &risen["lines"][0]["sku"]),
+        (&json!("price-changed"), &json!("mug-red"))
+    );
+
+    let first = expect_response(place(&market, "k2", &order), 201).await;
+    let location = first.headers()["location"].to_str().unwrap().to_owned();
+    let first = body(first).await;
+    assert_eq!(first["items"][0]["quantity"], 2);
+    assert_eq!(first["shipping_address"]["city"], "Bonn");
+    let again = expect_response(place(&market, "k2", &order), 201).await;
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    assert_eq!(body(again).await, first);
+    assert_eq!(
+        problem(place(&market, "k2", &cheap), 422).await["code"],
+        "idempotency-key-reused"
+    );
+
+    market.restart().await;
+    let replayed = expect_response(place(&market, "k2", &order), 201).await;
+    assert_eq!(replayed.headers()["idempotent-replayed"], "true");
+    assert_eq!(body(replayed).await, first);
+
+    problem(market.get(&location).bearer_auth(&eve), 404).await;
+    let list = expect(market.get("/api/orders").bearer_auth(&ada), 200).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    let cancel = market
+        .put(&format!("{location}/cancel"), &json!({}))
+        .bearer_auth(&ada);
+    expect(cancel, 200).await;
+    let ended = expect(
+        market.get(&format!("{location}?wait=20")).bearer_auth(&ada),
+        200,
+    )
+    .await;
+    assert!(ended["timeline"].as_array().unwrap().len() > 1, "{ended}");
+}
