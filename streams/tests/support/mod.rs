@@ -1,5 +1,8 @@
 //! What tests do to a Kafka broker beside using it.
 
+pub(crate) mod faults;
+pub(crate) mod proxy;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
-/// Passes logs on, one level lower than the library sets them: it calls a broker that restarts an
-/// error.
+/// Passes logs on for who looks for them: the library calls a broker that restarts an error, several
+/// times a second, and what matters comes back from its calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Quiet;
 
@@ -15,7 +15,6 @@ impl ClientContext for Quiet {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "librdkafka", facility, "{line}");
             }
-            RDKafkaLogLevel::Error => tracing::warn!(target: "librdkafka", facility, "{line}"),
             RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, "{line}"),
             _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
         }

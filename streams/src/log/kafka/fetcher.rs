@@ -20,6 +20,9 @@ const MESSAGES_PER_FETCH: usize = 4_096;
 const SPARE_BATCHES: usize = 64;
 /// How long a topic that was made a moment ago may be unknown to some broker.
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
+/// How long to wait for one answer. The library may miss that a coordinator is back, and sleep on
+/// until its time is up.
+const ONE_ANSWER: Duration = Duration::from_secs(2);
 /// How soon to ask again after a passing error.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -148,7 +151,7 @@ impl Fetcher {
         let deadline = Instant::now() + self.timeout;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            match ask(&self.consumer, rest) {
+            match ask(&self.consumer, rest.min(ONE_ANSWER)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) if is_final(error.code) => return Err(config_error(error)),
                 Err(error) if rest <= RETRY_PAUSE => {

@@ -258,7 +258,10 @@ impl Shared {
                     Verdict::Stop(_) if matches!(state.phase, Phase::Leaving | Phase::Over) => {
                         state.phase = Phase::Over;
                     }
-                    Verdict::Stop(error) => state.phase = Phase::Stopped(error),
+                    Verdict::Stop(error) => {
+                        tracing::warn!(group = state.membership.group(), %error, "out of the group");
+                        state.phase = Phase::Stopped(error);
+                    }
                 }
             }
         }

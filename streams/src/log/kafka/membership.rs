@@ -22,6 +22,10 @@ const SOURCE_TOPICS_GRACE: Duration = Duration::from_secs(3);
 /// How long the coordinator may take to create internal topics.
 const INTERNAL_TOPICS_GRACE: Duration = Duration::from_secs(60);
 
+/// What to do about a topology that is not the group's.
+const TOPOLOGY_ADVICE: &str = "take its topology back, or stop all its instances and delete the \
+                               group, which forgets its offsets";
+
 /// A member, seen from its own side.
 #[derive(Debug)]
 pub(super) struct Membership {
@@ -287,9 +291,9 @@ impl Membership {
             code::GROUP_MAX_SIZE_REACHED => config("raise `group.streams.max.size`"),
             code::STREAMS_INVALID_TOPOLOGY
             | code::STREAMS_INVALID_TOPOLOGY_EPOCH
-            | code::STREAMS_TOPOLOGY_FENCED => {
-                config("stop all its instances and delete the group, or take its topology back")
-            }
+            | code::STREAMS_TOPOLOGY_FENCED => config(TOPOLOGY_ADVICE),
+            // As the broker puts it when the group has another topology.
+            code::INVALID_REQUEST if self.epoch == JOIN_EPOCH => config(TOPOLOGY_ADVICE),
             code::UNRELEASED_INSTANCE_ID | code::INVALID_REQUEST => config("see the broker's log"),
             other => {
                 tracing::warn!(group, code = other, message, "a heartbeat was refused");

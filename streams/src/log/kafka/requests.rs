@@ -45,8 +45,12 @@ const STREAMS_GROUP_HEARTBEAT: Api = Api {
     flexible: true,
 };
 
-/// True if the broker knows the Streams group protocol.
+/// True if the broker knows the Streams group protocol, and has it switched on.
 pub(super) fn speaks_streams_groups(connection: &mut Connection) -> io::Result<bool> {
+    Ok(knows_streams_groups(connection)? && accepts_streams_groups(connection)?)
+}
+
+fn knows_streams_groups(connection: &mut Connection) -> io::Result<bool> {
     let answer = connection.call(API_VERSIONS, &Encoder::default())?;
     let mut answer = Decoder::new(&answer);
     let _error = answer.i16()?;
@@ -57,6 +61,22 @@ pub(super) fn speaks_streams_groups(connection: &mut Connection) -> io::Result<b
         }
     }
     Ok(false)
+}
+
+/// A broker tells that the protocol is switched off only when it is spoken to: somebody who is not
+/// there says goodbye to a group that does not exist.
+fn accepts_streams_groups(connection: &mut Connection) -> io::Result<bool> {
+    let nobody = HeartbeatRequest {
+        group: "millrace-probe",
+        member: "millrace-probe",
+        epoch: LEAVE_EPOCH,
+        endpoint_epoch: -1,
+        identity: None,
+        topology: None,
+        held: None,
+    };
+    let response = send_heartbeat(connection, &nobody.encode())?;
+    Ok(response.error != code::UNSUPPORTED_VERSION)
 }
 
 /// The broker that keeps a group, or the error code.

@@ -230,8 +230,8 @@ unsafe impl Send for NativeTopic {}
 // SAFETY: as above.
 unsafe impl Sync for NativeTopic {}
 
-/// The library's log lines become events of `tracing`, one level lower than the library sets them:
-/// it calls a broker that restarts an error.
+/// The library's log lines become events of `tracing`, for who looks for them: it calls a broker
+/// that restarts an error, several times a second, and what matters comes back from its calls.
 unsafe extern "C" fn on_log(
     _client: *const sys::rd_kafka_t,
     level: c_int,
@@ -242,8 +242,7 @@ unsafe extern "C" fn on_log(
     let (facility, line) = unsafe { (text_of(facility), text_of(line)) };
     match level {
         ..=2 => tracing::error!(target: "librdkafka", facility, "{line}"),
-        3 => tracing::warn!(target: "librdkafka", facility, "{line}"),
-        4..=6 => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        3..=6 => tracing::debug!(target: "librdkafka", facility, "{line}"),
         _ => tracing::trace!(target: "librdkafka", facility, "{line}"),
     }
 }
