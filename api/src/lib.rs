@@ -8,11 +8,13 @@
 pub mod accounts;
 pub mod clock;
 pub mod config;
+pub mod gateway;
 pub mod http;
 pub mod live;
 pub mod market;
 pub mod outside;
 pub mod ports;
 pub mod registry_http;
+pub mod seed;
 pub mod serve;
 pub mod sql;

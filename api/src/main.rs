@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use millrace_api::config::{Cli, Command, Format, Settings, TopologyCommand, one_line};
-use millrace_api::outside::{MailFolder, NoGateways};
+use millrace_api::gateway::BuiltInGateway;
+use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside, rules};
 use millrace_avro::catalog;
 use millrace_topologies::registry::{ENTRIES, select};
@@ -63,7 +64,7 @@ fn serve(settings: Settings) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         let outside = Outside {
-            gateways: Arc::new(NoGateways),
+            gateway: BuiltInGateway::open(&settings, &signing_secret())?,
             mailer,
         };
         let ground = Ground::open(&settings)?;
@@ -78,6 +79,12 @@ fn serve(settings: Settings) -> Result<()> {
         }
         instance.stop().await.context("shutdown")
     })
+}
+
+/// What the simulator signs its webhooks with: they stay within the process, so a new secret at each
+/// start is enough.
+fn signing_secret() -> String {
+    millrace_api::clock::random_token()
 }
 
 /// The catalogue as a table.

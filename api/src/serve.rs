@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use millrace_avro::catalog;
 use millrace_avro::codec::{RemoteConfig, SchemaClient};
 use millrace_avro::registry::{FileStore, Registry};
+use millrace_effects::runner::Running;
 use millrace_state::{StateDir, StateOptions};
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
@@ -16,19 +17,22 @@ use millrace_streams::serde::Resources;
 use millrace_streams::{ApplicationState, Streams, StreamsConfig};
 use millrace_topologies::registry::{Entry, Limits, select};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::accounts::mail::Mailer;
 use crate::config::Settings;
+use crate::gateway::BuiltInGateway;
 use crate::http::health;
 use crate::live::commands::LogCommands;
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
-use crate::ports::Gateways;
+use crate::ports::Commands;
 use crate::registry_http;
+use crate::seed;
 use crate::sql::Sql;
 
 /// The largest budget of memory for stores.
@@ -42,8 +46,8 @@ const DEFAULT_ADMIN: &str = "admin@localhost";
 /// What the composition takes from outside.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// Understands webhooks.
-    pub gateways: Arc<dyn Gateways>,
+    /// Takes the market's payments and tells what became of them.
+    pub gateway: BuiltInGateway,
     /// Sends mails that carry a secret.
     pub mailer: Arc<dyn Mailer>,
 }
@@ -126,6 +130,9 @@ pub struct Instance {
     server: JoinHandle<std::io::Result<()>>,
     relay: JoinHandle<()>,
     applications: Vec<Streams>,
+    /// `None` where the payments topology does not run.
+    calls: Option<Running>,
+    seeding: Option<JoinHandle<()>>,
     views: LogViews,
 }
 
@@ -137,20 +144,24 @@ impl Instance {
     pub async fn start(settings: Settings, ground: Ground, outside: Outside) -> Result<Self> {
         health::recorder();
         let sql = open_sql(&settings).await?;
-        let (ground, applications, views, commands) = {
-            let settings = settings.clone();
-            let start = move || start_streams(&settings, ground);
+        let (ground, applications, views, commands, calls) = {
+            let (settings, gateway) = (settings.clone(), outside.gateway.clone());
+            let runtime = Handle::current();
+            let start = move || start_streams(&settings, ground, &gateway, runtime);
             tokio::task::spawn_blocking(start).await??
         };
+        let commands: Arc<dyn Commands> = commands;
+        outside.gateway.deliver_to(commands.clone());
         let ports = Ports {
             commands,
             views: views.views(),
-            gateways: outside.gateways,
+            gateways: Arc::new(outside.gateway.clone()),
         };
-        let listen = settings.listen;
+        let (listen, settings_demo) = (settings.listen, settings.demo);
         let app = Market::open(settings, sql, ports).await?;
         ensure_admin(&app).await?;
-        let mut routes = market::router(app.clone());
+        let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
+        let mut routes = market::router(app.clone()).merge(outside.gateway.router());
         if let Some(registry) = ground.registry {
             routes = routes.nest("/registry", registry_http::router(registry));
         }
@@ -170,6 +181,8 @@ impl Instance {
             server,
             relay,
             applications,
+            calls,
+            seeding,
             views,
         })
     }
@@ -215,8 +228,14 @@ impl Instance {
         self.stop.send_replace(true);
         let served = self.server.await;
         self.relay.abort();
-        let (applications, views) = (self.applications, self.views);
+        if let Some(seeding) = self.seeding {
+            seeding.abort();
+        }
+        let (applications, calls, views) = (self.applications, self.calls, self.views);
         let close = move || {
+            if let Some(Err(error)) = calls.map(Running::stop) {
+                tracing::warn!(%error, "effects stopped with an error");
+            }
             applications.iter().for_each(Streams::close);
             drop(views);
         };
@@ -234,9 +253,26 @@ async fn open_sql(settings: &Settings) -> Result<Sql> {
     sql.context("database of accounts")
 }
 
-type Started = (Ground, Vec<Streams>, LogViews, Arc<LogCommands>);
+type Started = (
+    Ground,
+    Vec<Streams>,
+    LogViews,
+    Arc<LogCommands>,
+    Option<Running>,
+);
 
-fn start_streams(settings: &Settings, ground: Ground) -> Result<Started> {
+async fn seed_catalogue(app: App) {
+    if let Err(error) = seed::seed(&*app.views, &app.commands).await {
+        tracing::warn!(%error, "the demonstration catalogue is not whole; the next start goes on");
+    }
+}
+
+fn start_streams(
+    settings: &Settings,
+    ground: Ground,
+    gateway: &BuiltInGateway,
+    runtime: Handle,
+) -> Result<Started> {
     let entries = entries(settings)?;
     ground.create_topics()?;
     let options = StateOptions {
@@ -247,6 +283,7 @@ fn start_streams(settings: &Settings, ground: Ground) -> Result<Started> {
     let limits = rules(settings);
     let mut config = StreamsConfig::default();
     config.resources = ground.resources.clone();
+    let pays = entries.iter().any(|entry| entry.name == "payments");
     let mut applications = Vec::with_capacity(entries.len());
     for entry in entries {
         let topology = (entry.define)(&limits)?;
@@ -256,7 +293,11 @@ fn start_streams(settings: &Settings, ground: Ground) -> Result<Started> {
     }
     let views = LogViews::start(ground.log.clone(), &ground.resources)?;
     let commands = LogCommands::new(ground.log.writer("api")?, &ground.resources)?;
-    Ok((ground, applications, views, Arc::new(commands)))
+    let instance = state.process_id();
+    let calls = pays
+        .then(|| gateway.start_calls(&ground, instance, runtime))
+        .transpose()?;
+    Ok((ground, applications, views, Arc::new(commands), calls))
 }
 
 async fn ensure_admin(app: &App) -> Result<()> {

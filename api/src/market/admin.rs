@@ -28,7 +28,7 @@ use crate::http::request;
 use crate::ports::{Message, ViewKey};
 
 /// The one catalogue of the market.
-const CATALOGUE: &str = "main";
+pub(crate) const CATALOGUE: &str = "main";
 const NAME_CHARS_MAX: usize = 200;
 const TEXT_CHARS_MAX: usize = 20_000;
 const VARIANTS_MAX: usize = 200;

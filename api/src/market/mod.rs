@@ -10,6 +10,7 @@ mod orders;
 mod payments;
 mod stock;
 
+pub(crate) use admin::CATALOGUE;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,147 @@
+//! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
+//! payment rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::routing::get;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use millrace_avro::catalog::{GATEWAY_CALLS, PAYMENT_COMMANDS};
+use millrace_avro::event::{EventId, Meta};
+use millrace_avro::events::payments::PaymentCommand;
+use millrace_effects::gateway::simulator::{Simulator, SimulatorOptions, WebhookSink};
+use millrace_effects::gateway::webhook::{Notice, SIGNATURE, Secret, TOLERANCE, VerifyError};
+use millrace_effects::payments::GatewayCalls;
+use millrace_effects::runner::{Effects, EffectsConfig, Running};
+use millrace_streams::SystemClock;
+use tokio::runtime::Handle;
+
+use crate::clock;
+use crate::config::Settings;
+use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
+use crate::serve::Ground;
+
+/// The name under which webhooks of the simulator come.
+const NAME: &str = "simulator";
+/// The application that makes the calls.
+const APPLICATION: &str = "market-effects";
+/// How long a customer who has to act takes.
+const CUSTOMER: Duration = Duration::from_secs(1);
+
+/// The simulator, as this instance runs it.
+#[derive(Clone, Debug)]
+pub struct BuiltInGateway {
+    simulator: Simulator,
+    secret: Secret,
+}
+
+impl BuiltInGateway {
+    /// Opens the simulator with its ledger under the data folder, apart from the market's own state.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or written.
+    pub fn open(settings: &Settings, secret: &str) -> Result<Self> {
+        let secret = Secret::new(secret);
+        let options = SimulatorOptions {
+            secret: secret.clone(),
+            customers_approve_after: Some(CUSTOMER),
+        };
+        let folder = settings.data.join(NAME);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("folder `{}`", folder.display()))?;
+        let path = folder.join("ledger.jsonl");
+        let clock = Arc::new(SystemClock::default());
+        let simulator = Simulator::open(&path, options, clock, Handle::current());
+        let simulator = simulator.with_context(|| format!("ledger `{}`", path.display()))?;
+        Ok(Self { simulator, secret })
+    }
+
+    /// Starts the application that hands the payment rule's calls to the simulator.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub fn start_calls(&self, ground: &Ground, instance: &str, runtime: Handle) -> Result<Running> {
+        let gateway = Arc::new(self.simulator.clone());
+        let calls = GatewayCalls::new(gateway, Arc::new(SystemClock::default()));
+        let mut config = EffectsConfig::default();
+        config.resources = ground.resources.clone();
+        let effects = Effects::new(APPLICATION).on(GATEWAY_CALLS, PAYMENT_COMMANDS, calls);
+        Ok(effects.start(&*ground.log, config, instance, runtime)?)
+    }
+
+    /// Lets the simulator's webhooks come to `commands`, as the endpoint for webhooks would.
+    pub fn deliver_to(&self, commands: Arc<dyn Commands>) {
+        let gateway = self.clone();
+        self.simulator
+            .deliver_to(Arc::new(InProcess { gateway, commands }));
+    }
+
+    /// `GET /simulator/ledger`.
+    pub fn router(&self) -> axum::Router {
+        let simulator = self.simulator.clone();
+        let ledger = move || {
+            let ledger = simulator.ledger();
+            async move { Json(ledger) }
+        };
+        axum::Router::new().route("/simulator/ledger", get(ledger))
+    }
+
+    fn open_notice(&self, signature: &str, body: &[u8]) -> Result<Webhook, WebhookError> {
+        let notice = self.secret.open(signature, body, clock::now(), TOLERANCE);
+        notice.map(webhook).map_err(|error| match error {
+            VerifyError::Body => WebhookError::Malformed(error.to_string()),
+            _ => WebhookError::Signature,
+        })
+    }
+}
+
+fn webhook(notice: Notice) -> Webhook {
+    Webhook {
+        id: notice.id,
+        report: notice.answer.into(),
+    }
+}
+
+impl Gateways for BuiltInGateway {
+    fn webhook(
+        &self,
+        gateway: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<Webhook>, WebhookError> {
+        if gateway != NAME {
+            return Err(WebhookError::UnknownGateway);
+        }
+        let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
+        let signature = signature.ok_or(WebhookError::Signature)?;
+        self.open_notice(signature, body).map(Some)
+    }
+}
+
+/// Takes webhooks of the simulator without a detour over the network.
+struct InProcess {
+    gateway: BuiltInGateway,
+    commands: Arc<dyn Commands>,
+}
+
+impl WebhookSink for InProcess {
+    fn deliver(&self, body: Vec<u8>, signature: String) -> BoxFuture<'_, Result<(), String>> {
+        let webhook = match self.gateway.open_notice(&signature, &body) {
+            Ok(webhook) => webhook,
+            Err(error) => return futures::future::ready(Err(error.to_string())).boxed(),
+        };
+        let cause = EventId::new(format!("{NAME}\n{}", webhook.id));
+        let id = EventId::derive(&cause, "payment.gateway_reported", 0);
+        let meta = Meta::new(id, "/simulator", clock::now());
+        let order = webhook.report.order_id.clone();
+        let message = Message::Payment(order, PaymentCommand::GatewayReported(webhook.report));
+        let appended = self.commands.append(meta, message);
+        appended
+            .map(|appended| appended.map(drop).map_err(|error| error.to_string()))
+            .boxed()
+    }
+}
