@@ -7,10 +7,12 @@
 //!
 //! - [`runner`] reads, calls, retries and commits;
 //! - [`gateway`] is what payment gateways have in common, with a simulator that stands in for one;
-//! - [`payments`] turns the calls that the payment rule wants into calls of a gateway.
+//! - [`payments`] turns the calls that the payment rule wants into calls of a gateway;
+//! - [`views`] are copies of snapshots for fast reads, in Redis.
 
 #![deny(missing_docs)]
 
 pub mod gateway;
 pub mod payments;
 pub mod runner;
+pub mod views;

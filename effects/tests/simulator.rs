@@ -318,7 +318,7 @@ fn the_ledger_outlives_the_process_and_loses_only_a_torn_line() {
         simulator.authorize(charge("p3", "pm_ok")).await.unwrap();
     });
     session(&path, async |simulator| {
-        assert_eq!(simulator.ledger().items.len(), 3)
+        assert_eq!(simulator.ledger().items.len(), 3);
     });
 }
 

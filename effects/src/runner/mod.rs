@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod assignment;
 mod call;
 mod config;
 mod effects;

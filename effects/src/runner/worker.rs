@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use millrace_streams::Clock;
 use millrace_streams::log::{
-    Assignment, CommittedOffset, HeldTasks, Log, LogError, Member, Offset, OffsetReset,
-    RecordBatch, Seat, SubtopologyMetadata, TaskId, TopicPartition, TopologyMetadata,
+    Assignment, CommittedOffset, Log, LogError, Member, Offset, OffsetReset, RecordBatch, Seat,
+    SubtopologyMetadata, TaskId, TopicPartition, TopologyMetadata,
 };
 use millrace_streams::serde::SerdeError;
 use tokio::runtime::Handle;
@@ -62,19 +62,19 @@ pub enum EffectsError {
 
 /// One instance of an application of effects.
 pub struct Worker {
-    application: Arc<str>,
-    config: EffectsConfig,
-    member: Box<dyn Member>,
-    clock: Arc<dyn Clock>,
+    pub(super) application: Arc<str>,
+    pub(super) config: EffectsConfig,
+    pub(super) member: Box<dyn Member>,
+    pub(super) clock: Arc<dyn Clock>,
     /// By sub-topology.
     lanes: Vec<Box<dyn OpenLane>>,
-    inputs: Vec<Arc<str>>,
+    pub(super) inputs: Vec<Arc<str>>,
     results: Results,
-    open: BTreeMap<TaskId, Open>,
+    pub(super) open: BTreeMap<TaskId, Open>,
     /// The assignment that is not followed to its end yet.
-    target: Option<Assignment>,
+    pub(super) target: Option<Assignment>,
     /// When the calls of partitions that go to others are given up.
-    drain_until: Option<Duration>,
+    pub(super) drain_until: Option<Duration>,
     /// Set when the transaction cannot go on.
     needs_recovery: bool,
     /// Set when the group has removed this member.
@@ -85,19 +85,19 @@ pub struct Worker {
     finisher: Sender<Finished>,
     /// The number of windows that were opened: each has its own, so that a late call of one that
     /// was closed is known as such.
-    windows: u64,
+    pub(super) windows: u64,
     last_commit: Duration,
     fetched: Vec<RecordBatch>,
 }
 
 /// A partition that this instance reads.
-struct Open {
-    number: u64,
-    partition: TopicPartition,
-    window: Window<Outcome>,
-    paused: bool,
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) partition: TopicPartition,
+    pub(super) window: Window<Outcome>,
+    pub(super) paused: bool,
     /// The calls that run; dropping it ends them.
-    calls: JoinSet<()>,
+    pub(super) calls: JoinSet<()>,
 }
 
 impl fmt::Debug for Open {
@@ -312,104 +312,6 @@ impl Worker {
         }
     }
 
-    // --- assignment
-
-    fn follow_assignment(&mut self) -> Result<(), LogError> {
-        if let Some(assignment) = self.member.poll_assignment()? {
-            tracing::info!(
-                application = %self.application,
-                epoch = assignment.epoch,
-                partitions = assignment.active.len(),
-                "assignment"
-            );
-            self.target = Some(assignment);
-        }
-        let Some(assignment) = self.target.clone() else {
-            return Ok(());
-        };
-        if !self.has_let_go(&assignment)? {
-            return Ok(());
-        }
-        self.open.retain(|task, _| assignment.active.contains(task));
-        self.open_partitions(&assignment)?;
-        self.assign_inputs()?;
-        let active = self.open.keys().copied().collect();
-        self.member.confirm(&HeldTasks {
-            active,
-            standby: Vec::new(),
-        })?;
-        self.target = None;
-        self.drain_until = None;
-        Ok(())
-    }
-
-    /// True when what the assignment takes away is done and committed, or its time is over.
-    fn has_let_go(&mut self, assignment: &Assignment) -> Result<bool, LogError> {
-        let now = self.clock.elapsed();
-        let until = *self.drain_until.get_or_insert(now + self.config.drain);
-        let leaving = |open: &BTreeMap<TaskId, Open>, holds: fn(&Open) -> bool| {
-            let mut leaving = open
-                .iter()
-                .filter(|(task, _)| !assignment.active.contains(task));
-            leaving.any(|(_, open)| holds(open))
-        };
-        if leaving(&self.open, |open| open.window.is_running()) && now < until {
-            return Ok(false);
-        }
-        if leaving(&self.open, |open| open.window.done().next().is_some()) {
-            self.commit()?;
-        }
-        let uncommitted = leaving(&self.open, |open| open.window.done().next().is_some());
-        Ok(!uncommitted || now >= until)
-    }
-
-    fn open_partitions(&mut self, assignment: &Assignment) -> Result<(), LogError> {
-        let new = assignment
-            .active
-            .iter()
-            .filter(|task| !self.open.contains_key(task));
-        let new: Vec<TaskId> = new.copied().collect();
-        let partitions: Result<Vec<_>, _> = new.iter().map(|task| self.partition(*task)).collect();
-        let partitions = partitions?;
-        let committed = self.member.committed(&partitions)?;
-        let bounds = self.member.bounds(&partitions)?;
-        for (((task, partition), committed), bounds) in
-            new.into_iter().zip(partitions).zip(committed).zip(bounds)
-        {
-            let position = committed.map_or(bounds.start, |committed| committed.offset);
-            self.windows += 1;
-            let open = Open {
-                number: self.windows,
-                partition,
-                window: Window::new(position),
-                paused: false,
-                calls: JoinSet::new(),
-            };
-            self.open.insert(task, open);
-        }
-        Ok(())
-    }
-
-    fn partition(&self, task: TaskId) -> Result<TopicPartition, LogError> {
-        let topic = self.inputs.get(task.subtopology as usize).ok_or_else(|| {
-            let text = format!("the group assigns `{task}`, which this instance does not know");
-            LogError::Config(text)
-        })?;
-        Ok(TopicPartition::new(Arc::clone(topic), task.partition))
-    }
-
-    fn assign_inputs(&mut self) -> Result<(), LogError> {
-        let open = self.open.values_mut();
-        let positions: Vec<_> = open
-            .map(|open| {
-                open.paused = false;
-                (open.partition.clone(), open.window.position())
-            })
-            .collect();
-        self.member.assign(&positions)?;
-        self.balance()
-    }
-
     // --- events
 
     fn fetch(&mut self, busy: bool) -> Result<bool, LogError> {
@@ -444,7 +346,7 @@ impl Worker {
     }
 
     /// Pauses partitions whose windows are full, and resumes those that have room again.
-    fn balance(&mut self) -> Result<(), LogError> {
+    pub(super) fn balance(&mut self) -> Result<(), LogError> {
         let full = self.config.window.max(1);
         for open in self.open.values_mut() {
             let partition = std::slice::from_ref(&open.partition);
@@ -549,7 +451,7 @@ impl Worker {
     }
 
     /// Commits the results of what is done, with the offsets behind it, in one transaction.
-    fn commit(&mut self) -> Result<(), LogError> {
+    pub(super) fn commit(&mut self) -> Result<(), LogError> {
         let mut offsets: Vec<(TopicPartition, CommittedOffset)> = Vec::new();
         for (task, open) in &self.open {
             let mut done = open.window.done().peekable();
