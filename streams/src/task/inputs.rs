@@ -136,6 +136,11 @@ impl Inputs {
         self.queues.iter().all(|queue| queue.batches.is_empty())
     }
 
+    /// The bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queues.iter().map(|queue| queue.bytes).sum()
+    }
+
     /// True if something was processed since the last commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.queues
