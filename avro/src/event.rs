@@ -158,6 +158,10 @@ impl EventId {
 
     /// A fresh id, ordered by time (UUID version 7). It reads the clock and a random source, so it
     /// is for the edges: a task derives its ids.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ids of events that nothing caused are made here"
+    )]
     pub fn random() -> Self {
         Self::from(Uuid::now_v7())
     }

@@ -7,6 +7,7 @@
 
 #![deny(missing_docs)]
 
+pub mod catalog;
 pub mod codec;
 pub mod event;
 pub mod events;

@@ -1,6 +1,11 @@
 //! The schema client against a registry behind real HTTP: the embedded one, and any other whose
 //! address is in `MILLRACE_TEST_REGISTRY` (such as `http://localhost:8080/apis/ccompat/v7`).
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test serves the registry from threads of its own"
+)]
+
 mod support;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,7 +13,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use millrace_avro::codec::SchemaClient;
+use millrace_avro::codec::{SchemaClient, subject};
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::registry::Registry;
 use millrace_avro::{avro_data, avro_record};
@@ -118,7 +123,27 @@ fn serves_the_client(url: &str) {
     assert_eq!(serde.deserialize(Some(&bytes), headers.view()), Ok(event));
 
     unknown_types_and_ids_are_told_apart(&reader, &topic, &writer);
+    require_compatibility(url, &subject(&topic, "test.Cancelled"));
     an_incompatible_contract_is_refused(&writer, &topic);
+}
+
+/// Sets a subject's level: not every registry has the embedded one's default.
+fn require_compatibility(url: &str, subject: &str) {
+    let address = url.trim_start_matches("http://");
+    let (host, base) = address.split_once('/').unwrap_or((address, ""));
+    let slash = if base.is_empty() { "" } else { "/" };
+    let body = r#"{"compatibility": "BACKWARD_TRANSITIVE"}"#;
+    let mut stream = TcpStream::connect(host).unwrap();
+    let len = body.len();
+    write!(
+        stream,
+        "PUT {slash}{base}/config/{subject} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+         content-length: {len}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status).unwrap();
+    assert!(status.starts_with("HTTP/1.1 200"), "{status}");
 }
 
 fn unknown_types_and_ids_are_told_apart(reader: &Resources, topic: &str, writer: &Resources) {

@@ -1,5 +1,7 @@
 //! The embedded registry's HTTP API, request by request.
 
+#![allow(clippy::needless_pass_by_value, reason = "JSON is handed over whole")]
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,6 +4,8 @@
 //! cargo run --release -p millrace-state --example throughput
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -14,9 +16,12 @@ const OPERATIONS: u64 = 5_000_000;
 const VALUE_BYTES: usize = 134;
 const PER_COMMIT: u64 = 50_000;
 
+/// One of the measurements.
+type Case = fn() -> Result<(), Error>;
+
 fn main() -> Result<(), Error> {
     let which = std::env::args().nth(1).unwrap_or_else(|| "all".to_owned());
-    let cases: [(&str, fn() -> Result<(), Error>); 5] = [
+    let cases: [(&str, Case); 5] = [
         ("map", bare_map),
         ("memory", || {
             read_modify_write(&StateDir::in_memory(), "in memory", false)
@@ -169,40 +174,42 @@ fn load(store: &mut Store) -> Result<(), Error> {
 fn changes(store: &Store) -> Result<u64, Error> {
     let mut count = 0;
     for change in store.changes() {
-        let change = change?;
-        count += u64::from(change.old.as_deref() != change.new);
+        count += u64::from(change.old()?.as_deref() != change.new);
     }
     Ok(count)
 }
 
-/// Wall clock and the process's CPU time.
+/// Wall clock, and the CPU time of this thread and of the whole process.
 struct Clocks {
     wall: Instant,
-    cpu: Duration,
+    thread: Duration,
+    process: Duration,
 }
 
 impl Clocks {
     fn now() -> Self {
         Self {
             wall: Instant::now(),
-            cpu: cpu(),
+            thread: cpu("thread-self"),
+            process: cpu("self"),
         }
     }
 
     fn report(&self, what: &str, operations: u64) {
-        let (wall, cpu) = (self.wall.elapsed(), cpu() - self.cpu);
         let each = |time: Duration| time.as_secs_f64() * 1e6 / operations as f64;
+        let wall = self.wall.elapsed();
+        let thread = each(cpu("thread-self") - self.thread);
+        let process = each(cpu("self") - self.process);
+        let each = each(wall);
         println!(
-            "{what}: {:.3} us each ({:.3} us cpu), {wall:.1?}",
-            each(wall),
-            each(cpu)
+            "{what}: {each:.2} us each (cpu: {thread:.2} us here, {process:.2} us in all), {wall:.1?}"
         );
     }
 }
 
-/// User and system time of all threads, from `/proc`; zero where there is none.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// User and system time of one thread or of all, from `/proc`; zero where there is none.
+fn cpu(whose: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{whose}/stat")).unwrap_or_default();
     let fields = stat
         .rsplit(')')
         .next()

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
+use crate::flush::Generation;
+use crate::memory::Memory;
 use crate::range::KeyRange;
 use crate::record::{Record, hash_of};
+
+/// How many changes' places in memory are looked up at a time.
+const LOOK_AHEAD: usize = 32;
 
 /// What a change costs besides its bytes: its place in the list and in the index.
 const CHANGE_OVERHEAD: usize = 72;
@@ -102,11 +107,17 @@ impl Buffer {
         }
     }
 
-    /// Empties the buffer; `each` gets the changes in first-write order.
-    pub(crate) fn drain(&mut self, mut each: impl FnMut(u64, Record)) {
+    /// Makes the changes, in first-write order, the committed state, and empties the buffer.
+    pub(crate) fn apply_to(&mut self, memory: &mut Memory, pending: &mut Generation) {
         self.clear_indexes();
-        for change in self.changes.drain(..) {
-            each(change.hash, change.record);
+        let mut changes = self.changes.drain(..);
+        loop {
+            let next = changes.as_slice().iter().take(LOOK_AHEAD);
+            memory.look_ahead(next.map(|change| (change.hash, change.record.key())));
+            for _ in 0..LOOK_AHEAD {
+                let Some(change) = changes.next() else { return };
+                memory.apply(change.hash, change.record, pending);
+            }
         }
     }
 
@@ -197,7 +208,7 @@ mod tests {
             let one = buffer.bytes();
             buffer.write(b"key", Some(b"value and more"));
             assert_eq!(buffer.bytes(), one + 9);
-            buffer.drain(|_, _| ());
+            buffer.apply_to(&mut Memory::new(ordered, true, 0), &mut Generation::new(1));
             assert_eq!((buffer.bytes(), buffer.len()), (0, 0));
         }
     }

@@ -9,16 +9,33 @@ use crate::record::Value;
 
 /// One key's way from its committed value to its uncommitted one.
 ///
-/// `old` and `new` are both `None` when the key was written and deleted again before any commit
-/// saw it: nothing happened, and the receiver may skip it.
-#[derive(Debug)]
+/// The old and the new value are both `None` when the key was written and deleted again before any
+/// commit saw it: nothing happened, and the receiver may skip it.
 pub struct Change<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// The committed value.
-    pub old: Option<Value>,
     /// The value to be committed.
     pub new: Option<&'a [u8]>,
+    hash: u64,
+    committed: &'a Committed,
+}
+
+impl Change<'_> {
+    /// The committed value. It is looked up by this call: a changelog, which needs only the new
+    /// value, does not pay for it.
+    ///
+    /// # Errors
+    /// When the disk has to be asked, and cannot be read.
+    pub fn old(&self) -> Result<Option<Value>, Error> {
+        self.committed.get(self.hash, self.key, true)
+    }
+}
+
+impl fmt::Debug for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let new = self.new.map(|new| new.escape_ascii().to_string());
+        write!(f, "\"{}\" -> {new:?}", self.key.escape_ascii())
+    }
 }
 
 /// The uncommitted changes, one per key, in the order in which the keys were first written.
@@ -39,18 +56,19 @@ impl<'a> Changes<'a> {
 }
 
 impl<'a> Iterator for Changes<'a> {
-    type Item = Result<Change<'a>, Error>;
+    type Item = Change<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let change = self.buffer.change(self.position)?;
         self.position += 1;
-        let key = change.record.key();
-        let old = self.committed.get(change.hash, key, true);
-        Some(old.map(|old| Change {
+        let (key, new) = (change.record.key(), change.record.value());
+        let (hash, committed) = (change.hash, self.committed);
+        Some(Change {
             key,
-            old,
-            new: change.record.value(),
-        }))
+            new,
+            hash,
+            committed,
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -16,6 +16,9 @@ use crate::flush::Flusher;
 use crate::layout::Layout;
 use crate::store::Store;
 
+/// A flush of this share of the flush size is large enough to be written as a file of its own.
+const INGEST_SHARE: u64 = 8;
+
 /// Limits that all stores of a directory share.
 #[derive(Clone, Debug)]
 pub struct StateOptions {
@@ -134,7 +137,11 @@ impl StateDir {
         layout.check_format()?;
         let process_id = layout.process_id()?;
         let cache_bytes = options.memory_bytes_max / 8;
-        let backend = FjallBackend::open(&layout.stores(), cache_bytes)?;
+        let backend = FjallBackend::open(
+            &layout.stores(),
+            cache_bytes,
+            options.flush_bytes / INGEST_SHARE,
+        )?;
         let entries_bytes = options.memory_bytes_max - cache_bytes;
         Ok(Self::assemble(DirInner {
             flusher: Flusher::spawn()?,
@@ -212,32 +219,34 @@ impl StateDir {
         store
     }
 
-    /// The stores on disk, open or not, in order, each with the changelog offset that its last
+    /// The stores that were ever flushed, open or not, in order, each with the changelog offset that its last
     /// flush reached.
     ///
     /// # Errors
     /// When the disk cannot be read.
     pub fn stores(&self) -> Result<Vec<(StoreId, Option<i64>)>, Error> {
-        let names = self.inner.backend.names();
-        let known = names
-            .iter()
-            .filter_map(|name| Some((name, StoreId::parse(name)?)));
-        known
-            .map(|(name, id)| {
-                let footer = self.inner.backend.open(name)?.footer()?;
-                Ok((id, footer.and_then(|footer| footer.position)))
-            })
-            .collect()
+        let mut stores = Vec::new();
+        for name in self.inner.backend.names() {
+            let footer = self.inner.backend.open(&name)?.footer()?;
+            if let (Some(id), Some(footer)) = (StoreId::parse(&name), footer) {
+                stores.push((id, footer.position));
+            }
+        }
+        Ok(stores)
     }
 
-    /// Deletes a store that is not open; one that does not exist is ignored.
+    /// Empties and forgets a store that is not open; one that does not exist is ignored.
     ///
     /// # Errors
     /// [`Error::StoreOpen`] when it is open; [`Error::Io`].
     pub fn remove_store(&self, id: &StoreId) -> Result<(), Error> {
         let name = id.name()?;
         self.inner.reserve(&name)?;
-        let removed = self.inner.backend.delete(&name);
+        let removed = self
+            .inner
+            .backend
+            .open(&name)
+            .and_then(|table| table.clear());
         self.inner.release(&name);
         removed
     }

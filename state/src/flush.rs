@@ -69,6 +69,8 @@ pub(crate) struct Job {
     pub(crate) committed: Arc<Committed>,
     pub(crate) generation: Generation,
     pub(crate) footer: Footer,
+    /// Whether it must outlive the machine's power.
+    pub(crate) durable: bool,
 }
 
 impl Job {
@@ -78,7 +80,7 @@ impl Job {
             .records
             .sort_unstable_by(|a, b| a.key().cmp(b.key()));
         let table = self.committed.table();
-        let write = || table.write(&self.generation.records, self.footer);
+        let write = || table.write(&self.generation.records, self.footer, self.durable);
         match catch_unwind(AssertUnwindSafe(write)) {
             Ok(Ok(())) => self.committed.set_flushed(self.generation.number),
             Ok(Err(error)) => self.committed.poison(error.to_string()),

@@ -85,6 +85,10 @@ impl Layout {
                 }),
             };
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "made once per directory, then kept"
+        )]
         let id = Uuid::new_v4().to_string();
         self.write("PROCESS_ID", &id)?;
         Ok(id)

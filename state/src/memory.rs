@@ -165,6 +165,17 @@ impl Memory {
         Some(slot)
     }
 
+    /// Reads what [`apply`](Self::apply) is about to read of these keys. Nothing comes of it, but
+    /// the processor then waits for several of them at a time instead of for one after another.
+    pub(crate) fn look_ahead<'a>(&self, keys: impl Iterator<Item = (u64, &'a [u8])>) {
+        let slot = |(hash, key): (u64, &[u8])| self.slots.find(hash, |slot| slot.key() == key);
+        std::hint::black_box(
+            keys.filter_map(slot)
+                .map(|slot| slot.listed_at as u64)
+                .sum::<u64>(),
+        );
+    }
+
     /// Makes `record` the committed state of its key and lists it in `pending` for the next flush.
     pub(crate) fn apply(&mut self, hash: u64, record: Record, pending: &mut Generation) {
         match self.slots.find_mut(hash, |slot| slot.key() == record.key()) {

@@ -49,6 +49,8 @@ pub struct Store {
     position: Option<i64>,
     /// The position that the last handed flush carries.
     position_handed: Option<i64>,
+    /// Whether everything handed to a flush outlives the machine's power.
+    durable: bool,
     /// When `maybe_flush` last flushed or had nothing to flush.
     flushed_at_ms: Option<i64>,
     pub(crate) warming: Warming,
@@ -63,6 +65,7 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, Error> {
         let table = dir.backend.open(&name)?;
+        table.recover()?;
         let footer = table.footer()?;
         let memory = Memory::new(
             options.ordered,
@@ -78,6 +81,7 @@ impl Store {
             under_way: 0,
             position,
             position_handed: position,
+            durable: true,
             flushed_at_ms: None,
             warming: Warming::default(),
             name,
@@ -177,8 +181,8 @@ impl Store {
         self.committed.read(|state| state.memory.len())
     }
 
-    /// The uncommitted changes, one per key, in first-write order, each with the committed value
-    /// that it replaces.
+    /// The uncommitted changes, one per key, in first-write order, each with a way to the committed
+    /// value that it replaces.
     pub fn changes(&self) -> Changes<'_> {
         Changes::new(&self.buffer, &self.committed)
     }
@@ -199,9 +203,8 @@ impl Store {
         let changes = self.buffer.len();
         if changes > 0 {
             let (buffer, pending) = (&mut self.buffer, &mut self.pending);
-            self.committed.write(|state| {
-                buffer.drain(|hash, record| state.memory.apply(hash, record, pending));
-            });
+            self.committed
+                .write(|state| buffer.apply_to(&mut state.memory, pending));
         }
         self.advance(changelog_offset);
         self.dir
@@ -280,6 +283,10 @@ impl Store {
     /// interval or flush size, or because memory is over its budget. `now_ms` is any clock in
     /// milliseconds. Says whether a flush began.
     ///
+    /// Such a flush outlives the process. A power cut may take it, and sets the store back to an
+    /// earlier flush, whole, with its position: the changelog makes good the rest. A store without
+    /// a changelog is spared that.
+    ///
     /// It waits only when several times the flush size has collected behind a flush that is still
     /// under way.
     ///
@@ -299,7 +306,8 @@ impl Store {
             }
             self.wait()?;
         }
-        self.hand_over();
+        // A changelog makes good what a power cut takes; without one, nothing does.
+        self.hand_over(!self.options.changelog);
         self.flushed_at_ms = Some(now_ms);
         Ok(true)
     }
@@ -320,10 +328,11 @@ impl Store {
         !self.pending.is_empty() || self.position != self.position_handed
     }
 
-    fn hand_over(&mut self) {
+    fn hand_over(&mut self, durable: bool) {
         let generation = self.pending.take();
         self.under_way = generation.number();
         self.position_handed = self.position;
+        self.durable = durable;
         let footer = Footer {
             position: self.position,
             len: self.len_approximate(),
@@ -333,6 +342,7 @@ impl Store {
             committed,
             generation,
             footer,
+            durable,
         });
     }
 
@@ -342,38 +352,34 @@ impl Store {
         self.committed.check()
     }
 
-    /// Brings everything committed to disk, and waits for it.
+    /// Brings everything committed to disk, and waits for it. It then outlives a power cut.
     ///
     /// # Errors
     /// [`Error::Poisoned`] when this flush or an earlier one failed.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.wait()?;
-        if self.has_unflushed() {
-            self.hand_over();
+        if self.has_unflushed() || !self.durable {
+            self.hand_over(true);
             self.wait()?;
         }
         Ok(())
     }
 
     /// Empties the store, on disk too, and forgets its position: for a changelog that no longer
-    /// belongs to it.
+    /// belongs to it. The time grows with what is on disk.
     ///
     /// # Errors
-    /// When the disk refuses; the store is then as it was, or empty after the next opening.
+    /// When the disk refuses. The store is then poisoned, and empty when it is opened next.
     pub fn wipe(&mut self) -> Result<(), Error> {
         self.wait()?;
         self.discard();
-        let backend = &self.dir.backend;
-        backend.delete(&self.name)?;
-        let table = backend.open(&self.name)?;
         let memory = Memory::new(self.options.ordered, true, 0);
-        self.committed
-            .write(|state| *state = State { memory, table });
+        self.committed.write(|state| state.memory = memory);
         self.pending.take();
-        self.position = None;
-        self.position_handed = None;
+        (self.position, self.position_handed, self.durable) = (None, None, true);
         self.warming = Warming::default();
-        Ok(())
+        let cleared = self.committed.table().clear();
+        cleared.inspect_err(|error| self.committed.poison(error.to_string()))
     }
 
     /// Flushes what is committed, drops what is not, and releases the store.

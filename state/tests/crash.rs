@@ -1,5 +1,10 @@
 //! SIGKILL: a child process writes, flushes and dies; its directory must hold its last flush.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test that kills a process waits for it"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -89,10 +94,10 @@ fn after_sigkill_a_store_is_exactly_its_last_flush() {
         let store = open(path);
         let position = store.position().unwrap() as u64;
         assert!(
-            position > last,
-            "no flush survived: {position} after {last}"
+            position >= flushed,
+            "lost a whole flush: {position} of {flushed}"
         );
-        assert!(position <= reached + 1_000_000);
+        assert!(flushed > last, "nothing happened in this round");
         let mut sums = vec![0u64; KEYS as usize];
         for offset in 0..position {
             sums[number(&key_at(offset)) as usize] += offset;

@@ -278,9 +278,8 @@ impl<'a> Run<'a> {
         let found: Vec<_> = self
             .store()
             .changes()
-            .map(Result::unwrap)
             .map(|change| {
-                let old = change.old.map(|old| old.to_vec());
+                let old = change.old().unwrap().map(|old| old.to_vec());
                 (change.key.to_vec(), old, change.new.map(<[u8]>::to_vec))
             })
             .collect();

@@ -85,6 +85,19 @@ impl<K, V> Topic<K, V> {
     }
 }
 
+impl<K, V> Topic<K, Option<V>> {
+    /// The same topic as a table reads it: a table takes a null as a deletion, so its values are
+    /// those that are there.
+    pub const fn of_values(self) -> Topic<K, V> {
+        Topic {
+            name: self.name,
+            partitions: self.partitions,
+            cleanup: self.cleanup,
+            types: PhantomData,
+        }
+    }
+}
+
 impl<K, V> Clone for Topic<K, V> {
     fn clone(&self) -> Self {
         *self

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod catalog;
+mod codec;
 mod driver;
 mod dsl;
 mod error;
@@ -23,6 +24,7 @@ mod topology;
 mod transition;
 
 pub use catalog::{Store, Topic};
+pub use codec::RecordCodec;
 pub use driver::{
     TestDriverOptions, TestInput, TestOutput, TestRecord, TestStore, TopologyTestDriver,
 };

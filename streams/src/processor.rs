@@ -127,7 +127,7 @@ impl InitContext<'_> {
         &self,
         store: Store<K, V>,
     ) -> Result<KeyValueStore<K, V>, ProcessError> {
-        Ok(KeyValueStore::new(self.locator, store)?)
+        KeyValueStore::new(self.locator, store)
     }
 
     /// Schedules a punctuation every `interval`.

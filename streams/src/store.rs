@@ -11,7 +11,7 @@ use crate::catalog::Store;
 use crate::error::{ProcessError, ProcessResult};
 use crate::headers::{HeaderList, Headers};
 use crate::serde::{Data, Presence, Role, Serde, SerdeError};
-use crate::task::TaskContext;
+use crate::task::{Pairs, TaskContext};
 use crate::time::Timestamp;
 use crate::topology::Locator;
 
@@ -170,10 +170,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
         self.decode_all(found)
     }
 
-    fn decode_all(
-        &mut self,
-        found: Vec<(Box<[u8]>, Box<[u8]>)>,
-    ) -> Result<Vec<(K, V)>, ProcessError> {
+    fn decode_all(&mut self, found: Pairs) -> Result<Vec<(K, V)>, ProcessError> {
         let mut decoded = Vec::with_capacity(found.len());
         for (key, stored) in found {
             let key = self.decode_key(&key)?;

@@ -52,7 +52,7 @@ impl SchemaClient {
     /// # Errors
     /// [`SerdeError::Unavailable`] when its thread cannot be started.
     pub fn http(config: impl Into<RemoteConfig>) -> Result<Self, SerdeError> {
-        let remote = Remote::start(config.into());
+        let remote = Remote::start(&config.into());
         let remote = remote.map_err(|error| SerdeError::Unavailable {
             reason: format!("schema client: {error}"),
         })?;

@@ -343,7 +343,7 @@ mod tests {
 
     /// Compares two records; Avro's own verdict must be the same.
     #[track_caller]
-    fn check(writer: &str, reader: &str, expect: Expect) {
+    fn check(writer: &str, reader: &str, expect: &Expect) {
         let (writer, reader) = (record(writer), record(reader));
         let evolution = Evolution::between(&writer, &reader);
         let theirs = SchemaCompatibility::can_read(&writer, &reader) == Ok(Compatibility::Full);
@@ -360,26 +360,26 @@ mod tests {
 
     #[test]
     fn removed_fields_wider_numbers_and_null_defaults_are_read_directly() {
-        check(A, "", expect!["direct "]);
-        check(A, r#"{"name": "a", "type": "double"}"#, expect!["direct "]);
+        check(A, "", &expect!["direct "]);
+        check(A, r#"{"name": "a", "type": "double"}"#, &expect!["direct "]);
         check(
             A,
             r#"{"name": "a", "type": ["null", "int"]}"#,
-            expect!["direct "],
+            &expect!["direct "],
         );
         let added = r#"{"name": "b", "type": ["null", "int"], "default": null}"#;
-        check(A, &format!("{A}, {added}"), expect!["direct "]);
+        check(A, &format!("{A}, {added}"), &expect!["direct "]);
     }
 
     #[test]
     fn other_defaults_aliases_and_conversions_need_resolution() {
         let added = r#"{"name": "b", "type": "int", "default": 7}"#;
-        check(A, &format!("{A}, {added}"), expect!["resolved "]);
+        check(A, &format!("{A}, {added}"), &expect!["resolved "]);
         let (text, bytes) = (
             r#"{"name": "t", "type": "string"}"#,
             r#"{"name": "t", "type": "bytes"}"#,
         );
-        check(text, bytes, expect!["resolved "]);
+        check(text, bytes, &expect!["resolved "]);
     }
 
     #[test]
@@ -388,27 +388,27 @@ mod tests {
         check(
             A,
             &format!("{A}, {added}"),
-            expect!["direct /b: the field is missing in the writer, and has no default"],
+            &expect!["direct /b: the field is missing in the writer, and has no default"],
         );
         check(
             A,
             r#"{"name": "a", "type": "string"}"#,
-            expect!["direct /a: int cannot be read as string"],
+            &expect!["direct /a: int cannot be read as string"],
         );
         check(
             r#"{"name": "a", "type": {"type": "array", "items": "long"}}"#,
             r#"{"name": "a", "type": {"type": "array", "items": "int"}}"#,
-            expect!["direct /a/items: long cannot be read as int"],
+            &expect!["direct /a/items: long cannot be read as int"],
         );
         check(
             r#"{"name": "a", "type": ["null", "int"]}"#,
             r#"{"name": "a", "type": "int"}"#,
-            expect!["resolved /a: null cannot be read as int"],
+            &expect!["resolved /a: null cannot be read as int"],
         );
         check(
             r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X", "Y"]}}"#,
             r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X"]}}"#,
-            expect![[r#"resolved /e: the reader knows no ["Y"], and its enum has no default"#]],
+            &expect![[r#"resolved /e: the reader knows no ["Y"], and its enum has no default"#]],
         );
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`AvroRecord`] is a Rust struct with its schema; [`avro_record!`](crate::avro_record)
 //!   declares one.
-//! - [`Event`](crate::event::Event) is [`Data`](millrace_streams::serde::Data): its body becomes
+//! - [`Event`](crate::event::Event) is [`Data`]: its body becomes
 //!   the value, its metadata headers ([`EventSerde`]).
 //! - [`avro_data!`](crate::avro_data) makes a single record `Data`, for the state of a store
 //!   ([`RecordSerde`]).

@@ -122,7 +122,7 @@ enum Request {
 
 impl Remote {
     /// Starts the thread. It ends when the last handle is dropped.
-    pub(super) fn start(config: RemoteConfig) -> io::Result<Self> {
+    pub(super) fn start(config: &RemoteConfig) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -179,6 +179,10 @@ impl Remote {
             .is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an id is unknown for a while, not for ever"
+    )]
     fn remember_unknown(&self, id: u32) {
         let mut unknown = self.unknown.lock();
         if unknown.len() >= UNKNOWN_MAX {

@@ -2,18 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::avro_record;
-use crate::events::orders::OrderStatus;
-use crate::keys::{OrderId, Sku};
-use crate::money::Money;
+use crate::events::orders::{OrderStatus, Totals};
+use crate::events::payments::PaymentStanding;
+use crate::keys::{LocationId, OrderId, Sku};
+use crate::{avro_data, avro_record};
 
 /// What the auditor knows of one reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditedReservation {
     /// The SKU.
     pub sku: Sku,
-    /// True while it is held or committed.
-    pub live: bool,
+    /// The sequence number of the last fact about it.
+    pub revision: i64,
+    /// How many pieces it holds.
+    pub live: i64,
 }
 
 /// What the auditor has seen of one order.
@@ -22,50 +24,53 @@ pub struct OrderAudit {
     /// The order.
     pub order_id: OrderId,
     /// What it costs.
-    pub total: Option<Money>,
+    pub totals: Option<Totals>,
     /// Where it stands.
     pub status: Option<OrderStatus>,
-    /// True when goods were kept or shipped.
-    pub reason_kept: bool,
-    /// True while a deadline runs.
-    pub has_deadline: bool,
-    /// Minor units of what was neither cancelled nor refunded by rule.
-    pub shipped_value: i64,
-    /// Minor units taken.
-    pub captured: i64,
-    /// Minor units sent back.
-    pub refunded: i64,
-    /// Minor units held for refunds.
-    pub refunding: i64,
-    /// Minor units ever set aside or taken.
-    pub authorized: i64,
-    /// The number of attempts with money set aside and neither taken nor freed.
-    pub open_authorizations: i64,
+    /// What its payments last said.
+    pub payments: Option<PaymentStanding>,
     /// Its reservations.
     pub reservations: Vec<AuditedReservation>,
     /// The sequence number of the last order fact.
     pub last_seq: i64,
+    /// When it must have moved, or its end must have settled.
+    pub watch_until_ms: Option<i64>,
+    /// The invariants that are violated and were reported.
+    pub reported: Vec<i32>,
 }
 avro_record!(
     OrderAudit = "millrace.audit.OrderAudit",
     "audit/OrderAudit.avsc"
 );
+avro_data!(OrderAudit);
 
-/// What the auditor has seen of one SKU at one location.
+/// What the auditor has seen of a SKU at one location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StockAudit {
+pub struct AuditedLocation {
+    /// The location.
+    pub location: LocationId,
     /// The sum of all movements.
     pub movements: i64,
-    /// What the last fact says lies there.
-    pub on_hand: i64,
-    /// What the last fact says is reserved.
-    pub reserved: i64,
-    /// The sum of the live reservations.
+    /// What reservations took, less what they gave back.
     pub live: i64,
+}
+
+/// What the auditor has seen of the stock of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockAudit {
+    /// The SKU.
+    pub sku: Sku,
     /// True when demand beyond the stock is promised.
     pub on_demand: bool,
+    /// The locations.
+    pub locations: Vec<AuditedLocation>,
+    /// The sequence number of the last fact.
+    pub last_seq: i64,
+    /// The violations that stand: location and invariant.
+    pub reported: Vec<String>,
 }
 avro_record!(
     StockAudit = "millrace.audit.StockAudit",
     "audit/StockAudit.avsc"
 );
+avro_data!(StockAudit);

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
 
 use super::{Backend, Footer, Scan, Table};
 use crate::error::Error;
@@ -24,6 +24,12 @@ const RECORD: u8 = 1;
 /// The first key after all records.
 const END: &[u8] = &[RECORD + 1];
 
+/// Stands in the footer's place while the records are being deleted.
+const CLEARING: &[u8] = &[0xff];
+
+/// How many records are deleted in one batch.
+const CLEAR_PER_BATCH: usize = 10_000;
+
 /// A start after a crash replays the journal, so the journal is as small as fjall allows.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -36,11 +42,17 @@ const COMPACTION_THREADS: usize = 2;
 pub(crate) struct FjallBackend {
     database: Database,
     path: Arc<str>,
+    ingest_bytes_min: u64,
 }
 
 impl FjallBackend {
     /// Opens or creates the database in `path`, with a cache of `cache_bytes` for its blocks.
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+    /// Writes of `ingest_bytes_min` and more become sorted files of their own.
+    pub(crate) fn open(
+        path: &Path,
+        cache_bytes: u64,
+        ingest_bytes_min: u64,
+    ) -> Result<Self, Error> {
         let name: Arc<str> = path.display().to_string().into();
         let open = || {
             let builder = Database::builder(path).cache_size(cache_bytes);
@@ -52,6 +64,7 @@ impl FjallBackend {
             Ok(Ok(database)) => Ok(Self {
                 database,
                 path: name,
+                ingest_bytes_min,
             }),
             Ok(Err(error)) => Err(translate(&name, error)),
             Err(_) => Err(corrupted(
@@ -73,17 +86,8 @@ impl Backend for FjallBackend {
             keyspace: keyspace.map_err(|error| translate(&self.path, error))?,
             database: self.database.clone(),
             name: format!("{}/{name}", self.path).into(),
+            ingest_bytes_min: self.ingest_bytes_min,
         }))
-    }
-
-    fn delete(&self, name: &str) -> Result<(), Error> {
-        if !self.database.keyspace_exists(name) {
-            return Ok(());
-        }
-        let keyspace = self.database.keyspace(name, Self::create_options);
-        keyspace
-            .and_then(|keyspace| self.database.delete_keyspace(keyspace))
-            .map_err(|error| translate(&self.path, error))
     }
 
     fn names(&self) -> Vec<String> {
@@ -98,19 +102,16 @@ struct FjallTable {
     keyspace: Keyspace,
     database: Database,
     name: Arc<str>,
+    ingest_bytes_min: u64,
 }
 
 impl Table for FjallTable {
     fn footer(&self) -> Result<Option<Footer>, Error> {
-        let bytes = self
-            .keyspace
-            .get(FOOTER)
-            .map_err(|error| translate(&self.name, error))?;
-        match bytes {
-            None => Ok(None),
-            Some(bytes) => Footer::decode(&bytes)
+        match self.read_footer()? {
+            Some(bytes) if *bytes != *CLEARING => Footer::decode(&bytes)
                 .map(Some)
                 .ok_or_else(|| corrupted(&self.name, "its footer is unreadable".to_owned())),
+            _ => Ok(None),
         }
     }
 
@@ -134,11 +135,82 @@ impl Table for FjallTable {
         }
     }
 
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
+    fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error> {
+        let bytes: u64 = records.iter().map(|record| record.len() as u64).sum();
+        let written = if bytes < self.ingest_bytes_min {
+            let mode = if durable {
+                PersistMode::SyncData
+            } else {
+                PersistMode::Buffer
+            };
+            self.write_batch(records, footer, mode)
+        } else {
+            self.ingest(records, footer)
+        };
+        written.map_err(|error| translate(&self.name, error))
+    }
+
+    // The library's own ways to do this do not hold over a crash: a replayed clear takes ingested
+    // files with it, and a deleted keyspace can come back, because the sequence numbers of its
+    // deletion may start anew below those of its creation.
+    fn clear(&self) -> Result<(), Error> {
         let mut batch = self
             .database
             .batch()
             .durability(Some(PersistMode::SyncData));
+        batch.insert(&self.keyspace, FOOTER, CLEARING);
+        batch
+            .commit()
+            .map_err(|error| translate(&self.name, error))?;
+        self.clear_records()
+    }
+
+    fn recover(&self) -> Result<(), Error> {
+        match self.read_footer()? {
+            Some(bytes) if *bytes == *CLEARING => self.clear_records(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FjallTable {
+    fn read_footer(&self) -> Result<Option<Slice>, Error> {
+        self.keyspace
+            .get(FOOTER)
+            .map_err(|error| translate(&self.name, error))
+    }
+
+    /// Deletes the records, and then the mark that says so.
+    fn clear_records(&self) -> Result<(), Error> {
+        let mut records = self.scan(&KeyRange::all(), false);
+        loop {
+            let some = records.by_ref().take(CLEAR_PER_BATCH);
+            let some = some.collect::<Result<Vec<_>, _>>()?;
+            let mut batch = self.database.batch();
+            for record in &some {
+                batch.remove(&self.keyspace, prefixed(record.key()));
+            }
+            if some.is_empty() {
+                batch.remove(&self.keyspace, FOOTER);
+                batch = batch.durability(Some(PersistMode::SyncData));
+            }
+            batch
+                .commit()
+                .map_err(|error| translate(&self.name, error))?;
+            if some.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes through the journal: right for a few records, as it costs one sequential write.
+    fn write_batch(
+        &self,
+        records: &[Record],
+        footer: Footer,
+        mode: PersistMode,
+    ) -> ::fjall::Result<()> {
+        let mut batch = self.database.batch().durability(Some(mode));
         for record in records {
             match record.value() {
                 Some(value) => batch.insert(&self.keyspace, prefixed(record.key()), value),
@@ -146,7 +218,21 @@ impl Table for FjallTable {
             }
         }
         batch.insert(&self.keyspace, FOOTER, footer.encode().as_slice());
-        batch.commit().map_err(|error| translate(&self.name, error))
+        batch.commit()
+    }
+
+    /// Writes sorted tables and registers them in one step: right for many records, as it spares
+    /// them the journal and the tree's own memory.
+    fn ingest(&self, records: &[Record], footer: Footer) -> ::fjall::Result<()> {
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        ingestion.write(FOOTER, footer.encode().as_slice())?;
+        for record in records {
+            match record.value() {
+                Some(value) => ingestion.write(prefixed(record.key()), value)?,
+                None => ingestion.write_tombstone(prefixed(record.key()))?,
+            }
+        }
+        ingestion.finish()
     }
 }
 
@@ -209,5 +295,91 @@ fn corrupted(what: &str, reason: String) -> Error {
     Error::Corrupted {
         what: what.to_owned(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Arc<dyn Table> {
+        FjallBackend::open(path, 1 << 20, 1000)
+            .unwrap()
+            .open("table")
+            .unwrap()
+    }
+
+    fn write(table: &dyn Table, keys: std::ops::Range<u32>, position: i64) {
+        let record = |key: u32| Record::new(&key.to_be_bytes(), Some(&[7; 20]), &mut Vec::new());
+        let footer = Footer {
+            position: Some(position),
+            len: 0,
+        };
+        table
+            .write(&keys.map(record).collect::<Vec<_>>(), footer, false)
+            .unwrap();
+    }
+
+    fn count(table: &dyn Table) -> usize {
+        table
+            .scan(&KeyRange::all(), false)
+            .map(Result::unwrap)
+            .count()
+    }
+
+    #[test]
+    fn a_clear_cut_short_is_finished_by_the_next_owner() {
+        let path = tempfile::tempdir().unwrap();
+        let table = open(path.path());
+        write(&*table, 0..100, 1);
+        drop(table);
+        let database = Database::builder(path.path()).open().unwrap();
+        let keyspace = database
+            .keyspace("table", KeyspaceCreateOptions::default)
+            .unwrap();
+        keyspace.insert(FOOTER, CLEARING).unwrap();
+        drop((keyspace, database));
+        let table = open(path.path());
+        assert_eq!((table.footer().unwrap(), count(&*table)), (None, 100));
+        table.recover().unwrap();
+        assert_eq!((table.footer().unwrap(), count(&*table)), (None, 0));
+        table.recover().unwrap();
+    }
+
+    #[test]
+    fn large_and_small_writes_keep_their_order_over_reopening() {
+        let path = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            let table = open(path.path());
+            let before = table.footer().unwrap().and_then(|footer| footer.position);
+            assert_eq!(before, (round > 0).then_some(round * 10 + 2));
+            write(&*table, 0..10, round * 10 + 10);
+            write(&*table, 0..1000, round * 10 + 11);
+            write(&*table, 500..501, round * 10 + 12);
+            assert_eq!(count(&*table), 1000);
+            table.clear().unwrap();
+            assert_eq!((table.footer().unwrap(), count(&*table)), (None, 0));
+            write(&*table, 0..900, round * 10 + 11);
+            write(&*table, 900..901, round * 10 + 12);
+            assert_eq!(count(&*table), 901);
+        }
+    }
+
+    #[test]
+    fn a_scan_shows_the_moment_it_began() {
+        let path = tempfile::tempdir().unwrap();
+        let table = open(path.path());
+        write(&*table, 0..10, 1);
+        let scan = table.scan(&KeyRange::all(), true);
+        write(&*table, 5..200, 2);
+        table.clear().unwrap();
+        let keys: Vec<_> = scan.map(|record| record.unwrap().key().to_vec()).collect();
+        assert_eq!(
+            keys,
+            (0..10u32)
+                .rev()
+                .map(|key| key.to_be_bytes().to_vec())
+                .collect::<Vec<_>>()
+        );
     }
 }

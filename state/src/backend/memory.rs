@@ -80,11 +80,6 @@ impl Backend for MemoryBackend {
         Ok(Arc::clone(table) as Arc<dyn Table>)
     }
 
-    fn delete(&self, name: &str) -> Result<(), Error> {
-        self.disk.inner.tables.lock().remove(name);
-        Ok(())
-    }
-
     fn names(&self) -> Vec<String> {
         self.disk.inner.tables.lock().keys().cloned().collect()
     }
@@ -135,7 +130,7 @@ impl Table for MemoryTable {
         }))
     }
 
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error> {
+    fn write(&self, records: &[Record], footer: Footer, _: bool) -> Result<(), Error> {
         if self.full.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(Error::Io {
@@ -153,6 +148,15 @@ impl Table for MemoryTable {
             }
         }
         content.1 = Some(footer);
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        *self.content.lock() = Default::default();
+        Ok(())
+    }
+
+    fn recover(&self) -> Result<(), Error> {
         Ok(())
     }
 }

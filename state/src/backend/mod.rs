@@ -21,10 +21,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Opens the table, and creates it if it does not exist.
     fn open(&self, name: &str) -> Result<Arc<dyn Table>, Error>;
 
-    /// Deletes the table with its footer, if it exists. Handles to it stay readable.
-    fn delete(&self, name: &str) -> Result<(), Error>;
-
-    /// The names of all tables, in byte order.
+    /// The names of all tables that were ever opened, in byte order.
     fn names(&self) -> Vec<String>;
 }
 
@@ -39,9 +36,17 @@ pub(crate) trait Table: Send + Sync {
     /// The records in `range` as of this call: later writes do not show.
     fn scan(&self, range: &KeyRange, reverse: bool) -> Scan;
 
-    /// Writes records, sorted and unique by key, together with the footer: all or nothing, and
-    /// durable when the call returns.
-    fn write(&self, records: &[Record], footer: Footer) -> Result<(), Error>;
+    /// Writes records, sorted and unique by key, together with the footer: all or nothing, and in
+    /// the order of the calls. When the call returns, the write outlives the process; with
+    /// `durable` it outlives the machine's power, and so do all writes before it.
+    fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error>;
+
+    /// Deletes the records and the footer. A crash in between leaves a table without a footer, and
+    /// its next owner calls [`recover`](Self::recover).
+    fn clear(&self) -> Result<(), Error>;
+
+    /// Finishes a clear that a crash cut short. For the owner alone, before anything else.
+    fn recover(&self) -> Result<(), Error>;
 }
 
 /// What a flush says of the state that it completes.
@@ -118,7 +123,15 @@ impl Table for ClosedTable {
         Box::new(std::iter::once(self.closed()))
     }
 
-    fn write(&self, _: &[Record], _: Footer) -> Result<(), Error> {
+    fn write(&self, _: &[Record], _: Footer, _: bool) -> Result<(), Error> {
+        self.closed()
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        self.closed()
+    }
+
+    fn recover(&self) -> Result<(), Error> {
         self.closed()
     }
 }

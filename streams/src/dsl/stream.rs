@@ -18,8 +18,11 @@ use crate::topology::{NodeId, NodeKind};
 pub struct KStream<'t, K, V, P = Keyed> {
     scope: &'t Scope,
     node: NodeId,
-    types: PhantomData<fn() -> (K, V, P)>,
+    types: Types<K, V, P>,
 }
+
+/// Says which types a handle has, and holds none of them.
+type Types<K, V, P> = PhantomData<fn() -> (K, V, P)>;
 
 /// A stream whose records lie where their old keys belong: it has no operator with state until it
 /// is repartitioned.

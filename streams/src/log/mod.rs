@@ -13,6 +13,7 @@
 //! | whoever publishes from outside a topology | [`Writer`] | append one record, acknowledged |
 
 mod batch;
+pub mod embedded;
 pub mod kafka;
 pub mod sim;
 

@@ -3,6 +3,7 @@
 mod aggregate;
 mod count;
 mod filter;
+mod flat_map;
 mod flat_map_values;
 mod join_global;
 mod join_table;

@@ -72,6 +72,7 @@ struct TransitionOperator<T: Transition> {
 }
 
 impl<T: Transition<Key: Clone + Ord>> TransitionOperator<T> {
+    #[expect(clippy::needless_pass_by_value, reason = "a step is taken once")]
     fn take(
         &mut self,
         cx: &mut TaskContext,

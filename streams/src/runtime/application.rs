@@ -1,190 +1,28 @@
 //! An application: a topology, a log, a state directory, and the threads that bring them together.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use millrace_state::{StateDir, StoreId};
+use millrace_state::StateDir;
 use parking_lot::{Condvar, Mutex};
 
 use crate::catalog::{Store, changelog_topic, dead_letter_topic};
 use crate::error::{Error, TopologyError};
-use crate::global::GlobalTables;
-use crate::log::{
-    Bounds, Cleanup, CommittedOffset, Log, LogError, Offset, OffsetReset, OutputBatch, Seat,
-    TaskId, TopicPartition, TopicSpec,
-};
+use crate::log::{Cleanup, Log, LogError, Seat, TopicSpec};
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::config::StreamsConfig;
 use crate::runtime::global::GlobalThread;
-use crate::runtime::query::{QueryableStore, StoreRegistry};
-use crate::runtime::thread::{Moment, Progress, StreamThread};
+use crate::runtime::query::QueryableStore;
+use crate::runtime::shared::Shared;
+use crate::runtime::thread::{Progress, StreamThread};
 use crate::serde::Data;
-use crate::store::CHANGELOGGED;
-use crate::task::{DeadLetters, Inputs, Task, TaskContext, TaskStore, decode_stream_time};
-use crate::time::Timestamp;
-use crate::topology::{Instance, Places, Subtopology, Topology};
+use crate::topology::Topology;
 
 /// The pause after the log did not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a task is opened with.
-pub(crate) struct OpeningTask {
-    pub(crate) id: TaskId,
-    /// Restored.
-    pub(crate) stores: Vec<TaskStore>,
-    pub(crate) globals: GlobalTables,
-    /// Where to begin in each input partition.
-    pub(crate) begin: Vec<(TopicPartition, CommittedOffset)>,
-    pub(crate) wall_clock: Timestamp,
-}
-
-/// What all threads of an application share.
-pub(crate) struct Shared {
-    pub(crate) application: Arc<str>,
-    pub(crate) config: StreamsConfig,
-    topology: Topology,
-    log: Arc<dyn Log>,
-    state: StateDir,
-    clock: Arc<dyn Clock>,
-    registry: Arc<StoreRegistry>,
-    /// The number of partitions of every topic, as far as it was asked for.
-    partitions: Mutex<HashMap<Arc<str>, i32>>,
-}
-
-impl Shared {
-    pub(crate) fn moment(&self) -> Moment {
-        Moment {
-            wall_clock: self.clock.now(),
-            elapsed: self.clock.elapsed(),
-        }
-    }
-
-    pub(crate) fn reset_offset(&self, bounds: Bounds) -> Offset {
-        match self.config.offset_reset {
-            OffsetReset::Earliest => bounds.start,
-            OffsetReset::Latest => bounds.end,
-        }
-    }
-
-    fn part(&self, id: TaskId) -> Result<&Subtopology, Error> {
-        let index = usize::try_from(id.subtopology).unwrap_or(usize::MAX);
-        self.topology.subtopologies().get(index).ok_or_else(|| {
-            Error::Config(format!(
-                "the group assigned task `{id}`, which this topology has not"
-            ))
-        })
-    }
-
-    /// The input partitions of a task: its own partition of every topic that has it.
-    pub(crate) fn input_partitions(&self, id: TaskId) -> Vec<TopicPartition> {
-        let Ok(part) = self.part(id) else {
-            return Vec::new();
-        };
-        let metadata = self.topology.source_topics_of(part, &self.application);
-        let partitions = self.partitions.lock();
-        let has_it = |topic: &Arc<str>| partitions.get(topic).is_none_or(|n| id.partition < *n);
-        let inputs = metadata.into_iter().filter(has_it);
-        inputs
-            .map(|topic| TopicPartition::new(topic, id.partition))
-            .collect()
-    }
-
-    pub(crate) fn open_stores(
-        &self,
-        id: TaskId,
-        outputs: &mut OutputBatch,
-    ) -> Result<Vec<TaskStore>, Error> {
-        // Now that the group has created the internal topics, their partitions can be known.
-        self.places()?;
-        let mut stores = Vec::new();
-        for (name, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
-            let store = StoreId::new(&*self.application, id.to_string(), &*name);
-            let store = self.state.open_store(&store, CHANGELOGGED)?;
-            let changelog = TopicPartition::new(changelog, id.partition);
-            stores.push(TaskStore::new(name, store, changelog, outputs));
-        }
-        Ok(stores)
-    }
-
-    pub(crate) fn open_task(
-        &self,
-        opening: OpeningTask,
-        places: &Places,
-        outputs: &mut OutputBatch,
-    ) -> Result<Task, Error> {
-        let OpeningTask {
-            id,
-            stores,
-            globals,
-            begin,
-            wall_clock,
-        } = opening;
-        let part = self.part(id)?;
-        let instance = Instance::build(&self.topology, part, places, outputs)
-            .map_err(|source| Error::Task { task: id, source })?;
-        let mut inputs = Inputs::default();
-        let mut stream_time = Timestamp::UNKNOWN;
-        for (partition, committed) in begin {
-            stream_time = stream_time.max(decode_stream_time(&committed.metadata));
-            inputs.add(partition, committed.offset);
-        }
-        let dead_letters = dead_letter_topic(&self.application);
-        let partitions = places.partitions.get(dead_letters.as_str());
-        let dead_letters = partitions.map(|n| DeadLetters::new(&self.application, *n, outputs));
-        let limit = self.config.record_bytes_max;
-        let cx = TaskContext::new(id, stores, globals, limit, stream_time, wall_clock);
-        Ok(Task::new(
-            cx,
-            instance,
-            inputs,
-            self.config.errors,
-            dead_letters,
-        ))
-    }
-
-    /// The number of partitions of every topic: asked for again when one is missing.
-    pub(crate) fn places(&self) -> Result<Places, Error> {
-        let mut written = self.topology.written_topics(&self.application);
-        written.push(dead_letter_topic(&self.application).into());
-        let mut known = self.partitions.lock();
-        if written.iter().any(|topic| !known.contains_key(topic)) {
-            known.extend(
-                self.log
-                    .topics()?
-                    .into_iter()
-                    .map(|info| (info.name, info.partitions)),
-            );
-        }
-        if let Some(topic) = written.iter().find(|topic| !known.contains_key(*topic)) {
-            return Err(TopologyError::MissingTopic {
-                topic: topic.as_ref().into(),
-            }
-            .into());
-        }
-        Ok(Places {
-            application: self.application.clone(),
-            resources: self.config.resources.clone(),
-            partitions: known.clone(),
-        })
-    }
-
-    pub(crate) fn register(&self, id: TaskId, stores: &[TaskStore]) {
-        for store in stores {
-            self.registry
-                .add(store.name(), id.partition, store.store().reader());
-        }
-    }
-
-    pub(crate) fn unregister(&self, id: TaskId, stores: &[TaskStore]) {
-        for store in stores {
-            self.registry.remove(store.name(), id.partition);
-        }
-    }
-}
 
 /// Prepares an application.
 pub struct StreamsBuilder {
@@ -485,10 +323,6 @@ fn spawn_global_thread(
     })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the runtime owns its threads and joins them"
-)]
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     std::thread::Builder::new()
         .name(name)

@@ -7,6 +7,7 @@ mod config;
 mod global;
 mod query;
 mod restore;
+mod shared;
 mod thread;
 
 pub use application::{Application, ApplicationState, Streams, StreamsBuilder};

@@ -131,11 +131,6 @@ impl Inputs {
         }
     }
 
-    /// True if no record waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.batches.is_empty())
-    }
-
     /// The bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.queues.iter().map(|queue| queue.bytes).sum()

@@ -17,4 +17,4 @@ pub(crate) use dead_letter::DeadLetters;
 pub use dead_letter::{ErrorHandling, OnError};
 pub(crate) use inputs::Inputs;
 pub use punctuation::{PunctuationId, PunctuationKind};
-pub(crate) use stores::{ChangeList, TaskStore, pairs};
+pub(crate) use stores::{ChangeList, Pairs, TaskStore, pairs};

@@ -58,11 +58,6 @@ impl PunctuationQueue {
         });
     }
 
-    /// When the next punctuation is due.
-    pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.schedules.iter().map(|schedule| schedule.next).min()
-    }
-
     /// Takes the next punctuation that is due at `now`. It is scheduled again for the first
     /// multiple of its interval after `now`: missed ones are skipped, as in Kafka Streams.
     pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<Due> {
@@ -104,7 +99,8 @@ mod tests {
         assert_eq!(queue.take_due(at(50)), None);
         assert_eq!(queue.take_due(at(350)), Some(DUE));
         assert_eq!(queue.take_due(at(350)), None);
-        assert_eq!(queue.next_at(), Some(at(400)));
+        assert_eq!(queue.take_due(at(399)), None);
+        assert_eq!(queue.take_due(at(400)), Some(DUE));
     }
 
     #[test]

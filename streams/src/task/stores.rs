@@ -100,11 +100,11 @@ impl TaskStore {
         now: Timestamp,
     ) -> Result<(), ProcessError> {
         for change in self.store.changes() {
-            let change = change?;
-            if change.old.is_none() && change.new.is_none() {
+            let stored = change.new.and_then(split_timestamp);
+            // A key that was written and deleted again before any commit saw it needs no tombstone.
+            if stored.is_none() && change.old()?.is_none() {
                 continue;
             }
-            let stored = change.new.and_then(split_timestamp);
             outputs.push(OutputRecord {
                 topic: self.slot,
                 partition: self.changelog.partition,
@@ -177,22 +177,20 @@ impl ChangeList {
         self.data.clear();
         self.spans.clear();
         for change in cx.store(slot)?.store.changes() {
-            let change = change?;
-            if change.old.is_none() && change.new.is_none() {
+            let old = change.old()?;
+            let old = old.as_deref();
+            if old.is_none() && change.new.is_none() {
                 continue;
             }
             let start = self.data.len();
             self.data.extend_from_slice(change.key);
-            self.data
-                .extend_from_slice(change.old.as_deref().unwrap_or_default());
+            self.data.extend_from_slice(old.unwrap_or_default());
             self.data.extend_from_slice(change.new.unwrap_or_default());
-            let (old, new) = (
-                change.old.as_deref().map(<[u8]>::len),
-                change.new.map(<[u8]>::len),
-            );
+            let (old, new) = (old.map(<[u8]>::len), change.new.map(<[u8]>::len));
+            let key = change.key.len();
             self.spans.push(Span {
                 start,
-                key: change.key.len(),
+                key,
                 old,
                 new,
             });

@@ -13,6 +13,11 @@
 //! Logs may answer at once or block, and run threads: the suite polls with a deadline, and calls
 //! [`Harness::settle`] in between.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "logs with threads are polled, up to a deadline"
+)]
+
 pub(crate) mod fetching;
 pub(crate) mod groups;
 pub(crate) mod kit;

@@ -48,12 +48,8 @@ pub(crate) fn records_of_a_key_keep_their_order<H: Harness>(h: &H) {
 
 pub(crate) fn null_and_empty_are_told_apart<H: Harness>(h: &H) {
     let name = topic(h, "nulls", 1);
-    let pairs: [(Option<&[u8]>, Option<&[u8]>); 4] = [
-        (None, None),
-        (None, Some(b"")),
-        (Some(b""), None),
-        (Some(b""), Some(b"")),
-    ];
+    const EMPTY: Option<&[u8]> = Some(b"");
+    let pairs = [(None, None), (None, EMPTY), (EMPTY, None), (EMPTY, EMPTY)];
     let records = pairs.iter().map(|(key, value)| NewRecord {
         key: key.map(<[u8]>::to_vec),
         value: value.map(<[u8]>::to_vec),

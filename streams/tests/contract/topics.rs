@@ -5,7 +5,9 @@ use std::sync::Arc;
 use millrace_streams::log::{Isolation, LogError, SubtopologyMetadata};
 
 use super::Harness;
-use super::kit::{App, append, eventually, partition, read, record, repartition, spec, topic};
+use super::kit::{
+    App, Seen, append, eventually, partition, read, record, repartition, spec, topic,
+};
 
 pub(crate) fn creating_topics_again_changes_nothing<H: Harness>(h: &H) {
     let name = topic(h, "again", 2);
@@ -43,7 +45,7 @@ pub(crate) fn deleted_topics_are_gone_with_their_records<H: Harness>(h: &H) {
     again.expect("made anew");
     append(h, vec![record(&name, "k", "after")]);
     let seen = read(h, &partition(&name, 0), Isolation::ReadCommitted, 1);
-    assert_eq!(seen.first().map(|seen| seen.text()), Some("after".into()));
+    assert_eq!(seen.first().map(Seen::text), Some("after".into()));
 }
 
 pub(crate) fn internal_topics_are_created_with_the_right_partitions<H: Harness>(h: &H) {

@@ -4,7 +4,8 @@ use millrace_streams::log::Isolation;
 
 use super::Harness;
 use super::kit::{
-    App, append, assert_shows_nothing, eventually, offset, partition, read, record, topic, values,
+    App, Seen, append, assert_shows_nothing, eventually, offset, partition, read, record, topic,
+    values,
 };
 
 pub(crate) fn a_commit_shows_all_partitions_and_tells_their_last_offsets<H: Harness>(h: &H) {
@@ -19,7 +20,7 @@ pub(crate) fn a_commit_shows_all_partitions_and_tells_their_last_offsets<H: Harn
     last.sort_unstable();
     for number in 0..3 {
         let seen = read(h, &partition(&output, number), Isolation::ReadCommitted, 2);
-        let texts: Vec<_> = seen.iter().map(|s| s.text()).collect();
+        let texts: Vec<_> = seen.iter().map(Seen::text).collect();
         assert_eq!(texts, ["first", "last"]);
         let told = last.iter().find(|(_, partition, _)| *partition == number);
         let expected = seen.last().map(|s| (slot, number, s.offset));

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::CartLine;
-use crate::avro_record;
 use crate::events::common::Recent;
 use crate::events::orders::Origin;
 use crate::keys::{CartId, ProductId, Sku, UserId};
 use crate::money::Money;
+use crate::{avro_data, avro_record};
 
 /// What the cart rule remembers of a cart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,7 @@ avro_record!(
     CartState = "millrace.carts.CartState",
     "carts/CartState.avsc"
 );
+avro_data!(CartState);
 
 /// A line of a cart, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,3 +85,4 @@ pub struct CartView {
     pub updated_at: String,
 }
 avro_record!(CartView = "millrace.carts.CartView", "carts/CartView.avsc");
+avro_data!(CartView);

@@ -116,7 +116,7 @@ impl Visitor<'_> for Bytes {
     }
 
     fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Recent, E> {
-        if bytes.len() % ENTRY_BYTES == 0 {
+        if bytes.len().is_multiple_of(ENTRY_BYTES) {
             Ok(Recent(bytes))
         } else {
             Err(E::invalid_length(bytes.len(), &self))

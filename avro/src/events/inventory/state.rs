@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Movement, StockLevel, StockPolicy};
-use crate::avro_record;
 use crate::events::common::Recent;
 use crate::events::orders::{Origin, ReservationPart};
 use crate::keys::{LocationId, OrderId, ReservationId, Sku};
+use crate::{avro_data, avro_record};
 
 /// The stock of a SKU at one location, with what its reservations have promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct StockState {
     pub policy: StockPolicy,
     /// At or below how many available units the stock is low.
     pub low_stock_threshold: i64,
+    /// True once somebody has made the SKU known.
+    pub configured: bool,
     /// True when crossing the threshold is reported.
     pub low_armed: bool,
     /// The locations, in the order of their first movement.
@@ -64,6 +66,7 @@ avro_record!(
     StockState = "millrace.inventory.StockState",
     "inventory/StockState.avsc"
 );
+avro_data!(StockState);
 
 /// The stock of a SKU, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,3 +96,4 @@ avro_record!(
     StockView = "millrace.inventory.StockView",
     "inventory/StockView.avsc"
 );
+avro_data!(StockView);

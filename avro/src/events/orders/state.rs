@@ -6,11 +6,11 @@ use super::{
     CaptureMode, FulfilmentStatus, LineReservation, OrderLine, OrderStatus, PaymentStatus,
     ReturnStatus, Shipment, TimelineEntry, Totals,
 };
-use crate::avro_record;
 use crate::events::common::Recent;
 use crate::events::payments::{PaymentStanding, PaymentSummary};
 use crate::keys::{CartId, OrderId, ProductId, Sku, UserId};
 use crate::money::{Currency, Money};
+use crate::{avro_data, avro_record};
 
 /// What the saga remembers of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,7 @@ avro_record!(
     OrderState = "millrace.orders.OrderState",
     "orders/OrderState.avsc"
 );
+avro_data!(OrderState);
 
 /// What the events that a deadline causes inherit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,3 +150,4 @@ avro_record!(
     OrderView = "millrace.orders.OrderView",
     "orders/OrderView.avsc"
 );
+avro_data!(OrderView);

@@ -105,6 +105,8 @@ pub enum ReservationStatus {
     Requested,
     /// Held until a point in time.
     Held,
+    /// Held, and asked to be committed.
+    Committing,
     /// The order's for good.
     Committed,
     /// Had expired, and could not be had again.

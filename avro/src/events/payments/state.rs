@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AttemptStatus, PaymentAttempt, Refund, RefundStatus};
-use crate::avro_record;
 use crate::events::orders::Origin;
 use crate::keys::{OrderId, PaymentId, RefundId};
 use crate::money::{Currency, Money};
+use crate::{avro_data, avro_record};
 
 /// What the payment rule remembers of an order's payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentsState {
     /// The order.
     pub order_id: OrderId,
-    /// The currency of every amount.
-    pub currency: Currency,
+    /// The currency of every amount; none before the first attempt.
+    pub currency: Option<Currency>,
     /// The attempts, oldest first.
     pub attempts: Vec<PaymentAttempt>,
     /// The refunds, oldest first.
@@ -32,6 +32,7 @@ avro_record!(
     PaymentsState = "millrace.payments.PaymentsState",
     "payments/PaymentsState.avsc"
 );
+avro_data!(PaymentsState);
 
 /// A refund, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,3 +79,4 @@ avro_record!(
     PaymentView = "millrace.payments.PaymentView",
     "payments/PaymentView.avsc"
 );
+avro_data!(PaymentView);

@@ -122,7 +122,7 @@ pub struct PaymentSummary {
     pub status: AttemptStatus,
     /// What was to be paid.
     pub amount: Money,
-    /// How much was set aside.
+    /// How much is or was set aside for the order; nothing once it is unwanted.
     pub authorized: Money,
     /// How much was taken.
     pub captured: Money,

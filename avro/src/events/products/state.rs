@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CategoryNode, ProductDraft, Variant};
-use crate::avro_record;
 use crate::keys::{CatalogueId, CategoryId, ProductId};
 use crate::money::{Money, Rate};
+use crate::{avro_data, avro_record};
 
 /// A product, as the rule remembers it and as its facts carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ avro_record!(
     ProductState = "millrace.products.ProductState",
     "products/ProductState.avsc"
 );
+avro_data!(ProductState);
 
 /// A product, as clients see it; what is available is in the stock's view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,7 @@ avro_record!(
     ProductView = "millrace.products.ProductView",
     "products/ProductView.avsc"
 );
+avro_data!(ProductView);
 
 /// A tree of categories, as the rule remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ avro_record!(
     CategoryTree = "millrace.products.CategoryTree",
     "products/CategoryTree.avsc"
 );
+avro_data!(CategoryTree);
 
 /// A category, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,3 +103,4 @@ avro_record!(
     CategoryView = "millrace.products.CategoryView",
     "products/CategoryView.avsc"
 );
+avro_data!(CategoryView);

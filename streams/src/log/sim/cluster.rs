@@ -19,8 +19,9 @@ use crate::log::{
 /// A request to end a transaction that hangs in the network.
 #[derive(Debug)]
 struct LateEnd {
-    /// The call at which it arrives.
-    due: u64,
+    /// It arrives with this call, or at this time: whichever comes first.
+    due_call: u64,
+    due_at: Duration,
     producer: ProducerKey,
 }
 
@@ -63,16 +64,17 @@ impl Cluster {
     /// A call comes in: what was to arrive before it arrives.
     pub(super) fn enter(&mut self) {
         self.calls += 1;
-        let calls = self.calls;
-        self.deliver_late(|end| end.due <= calls);
+        self.deliver_late();
     }
 
-    /// Delivers what hangs in the network.
-    fn deliver_late(&mut self, is_due: impl Fn(&LateEnd) -> bool) {
+    /// Delivers what hung in the network until now.
+    fn deliver_late(&mut self) {
         if self.late.is_empty() {
             return;
         }
-        let (due, late) = self.late.drain(..).partition(is_due);
+        let (calls, now) = (self.calls, self.now);
+        let is_due = |end: &LateEnd| end.due_call <= calls || end.due_at <= now;
+        let (due, late): (Vec<_>, Vec<_>) = self.late.drain(..).partition(is_due);
         self.late = late;
         for LateEnd { producer, .. } in due {
             match self.commit(producer) {
@@ -84,7 +86,7 @@ impl Cluster {
 
     pub(super) fn advance(&mut self, by: Duration) {
         self.now = self.now.saturating_add(by);
-        self.deliver_late(|_| true);
+        self.deliver_late();
         let aborted = self.transactions.expire(&mut self.topics, self.now);
         self.counters.transactions_timed_out += aborted;
         for group in self.groups.values_mut() {
@@ -93,17 +95,41 @@ impl Cluster {
         }
     }
 
-    /// Lets a request to commit hang in the network for a few calls.
+    /// Lets a request to commit hang in the network for a while.
     pub(super) fn commit_late(&mut self, producer: ProducerKey) {
-        const CALLS_MAX: usize = 12;
+        const CALLS_MAX: usize = 1_000;
+        const MILLIS_MAX: usize = 20_000;
         let calls = 1 + self.faults.rng.below(CALLS_MAX) as u64;
-        let due = self.calls + calls;
-        self.late.push(LateEnd { due, producer });
+        let millis = 1 + self.faults.rng.below(MILLIS_MAX) as u64;
+        self.late.push(LateEnd {
+            due_call: self.calls + calls,
+            due_at: self.now.saturating_add(Duration::from_millis(millis)),
+            producer,
+        });
     }
 
     /// Commits the open transaction of a producer.
     pub(super) fn commit(&mut self, producer: ProducerKey) -> Result<(), FencedEpoch> {
         self.transactions.commit(&mut self.topics, producer)
+    }
+
+    /// Refuses a producer whose epoch is an old one, and counts it.
+    pub(super) fn check_producer(&mut self, producer: ProducerKey) -> Result<(), FencedEpoch> {
+        if self.transactions.is_current(producer) {
+            return Ok(());
+        }
+        self.counters.producers_fenced += 1;
+        Err(FencedEpoch)
+    }
+
+    /// Adds a partition to the open transaction of a producer.
+    pub(super) fn add_partition(
+        &mut self,
+        producer: ProducerKey,
+        partition: &TopicPartition,
+    ) -> Result<(), FencedEpoch> {
+        self.transactions
+            .add_partition(producer, partition, self.now)
     }
 
     /// Aborts the open transaction of a producer and fences it, as after a timeout.
@@ -283,7 +309,7 @@ impl Cluster {
             .check_commit(&seat.member_id, epoch, partitions)
             .inspect_err(|_| self.counters.offset_commits_refused += 1)?;
         self.transactions
-            .add_offsets(producer, &seat.application, offsets)
+            .add_offsets(producer, &seat.application, offsets, self.now)
             .map_err(|FencedEpoch| fenced(producer))
     }
 

@@ -29,8 +29,9 @@ faults! {
     CutBeforeEnd,
     /// The request to end the transaction is lost: unknown, and without effect.
     EndLost,
-    /// The request to end the transaction hangs in the network: unknown. It takes effect a few
-    /// calls later, unless a recovery came first: then it is fenced.
+    /// The request to end the transaction hangs in the network: unknown. It takes effect some
+    /// calls later, after 20 s at the latest, unless a recovery came first: then it is
+    /// fenced.
     EndLate,
     /// The transaction is committed and the reply is lost: unknown, and with effect.
     EndReplyLost,

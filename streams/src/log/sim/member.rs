@@ -10,6 +10,7 @@ use super::cluster::{Cluster, fenced};
 use super::faults::Fault;
 use super::fetcher::{Fetcher, unavailable_if};
 use super::partition::ProducerKey;
+use super::transactions::FencedEpoch;
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, OutputRecord, RawRecord, RecordBatch, Seat, TopicPartition,
@@ -29,6 +30,26 @@ enum State {
     Lost(String),
 }
 
+/// Why a send cannot go on.
+enum WriteError {
+    /// The producer's epoch is an old one.
+    Fenced(FencedEpoch),
+    /// The topic does not take the record.
+    Refused(LogError),
+}
+
+impl From<FencedEpoch> for WriteError {
+    fn from(fenced: FencedEpoch) -> Self {
+        Self::Fenced(fenced)
+    }
+}
+
+impl From<LogError> for WriteError {
+    fn from(error: LogError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SimMember {
     cluster: Arc<Mutex<Cluster>>,
@@ -39,7 +60,8 @@ pub(super) struct SimMember {
     fetcher: Fetcher,
     /// What the group has told last.
     assignment: Assignment,
-    /// What was confirmed since then; every heartbeat repeats it, so none of them matters.
+    /// What was confirmed since then; every heartbeat repeats it, so none of them matters. A member
+    /// that was told nothing yet holds nothing.
     held: Option<HeldTasks>,
     /// The last offset per partition that the open transaction has written to.
     last_offsets: BTreeMap<(TopicSlot, i32), Offset>,
@@ -60,7 +82,7 @@ impl SimMember {
             producer,
             state: State::Idle,
             assignment: Assignment::default(),
-            held: None,
+            held: Some(HeldTasks::default()),
             last_offsets: BTreeMap::new(),
         })
     }
@@ -95,7 +117,8 @@ impl SimMember {
         answer
     }
 
-    /// Opens a transaction unless one is open; refuses when it cannot go on.
+    /// Opens a transaction unless one is open; refuses when it cannot go on. The cluster learns of
+    /// it with the first record or offset.
     fn begin(&mut self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => return Ok(()),
@@ -103,13 +126,6 @@ impl SimMember {
             State::Broken(error) => return Err(error.clone()),
             State::Lost(why) => return Err(CommitError::Fenced(why.clone())),
         }
-        let mut cluster = self.cluster.lock();
-        let now = cluster.now;
-        if cluster.transactions.begin(self.producer, now).is_err() {
-            cluster.counters.producers_fenced += 1;
-            return Err(CommitError::Fenced(fenced(self.producer)));
-        }
-        drop(cluster);
         self.state = State::Open;
         Ok(())
     }
@@ -122,21 +138,19 @@ impl SimMember {
     }
 
     /// Writes the first `count` records of `outputs`.
-    fn write(&mut self, outputs: &OutputBatch, count: usize) -> Result<(), LogError> {
-        let mut cluster = self.cluster.lock();
-        if !cluster.transactions.is_current(self.producer) {
-            cluster.counters.producers_fenced += 1;
-            return Err(LogError::Unavailable(fenced(self.producer)));
+    fn write(&mut self, outputs: &OutputBatch, count: usize) -> Result<(), WriteError> {
+        if count == 0 {
+            return Ok(());
         }
+        let mut cluster = self.cluster.lock();
+        cluster.check_producer(self.producer)?;
         for record in outputs.iter().take(count) {
             let topic = outputs.topic_name(record.topic).cloned();
             let to = TopicPartition::new(topic.unwrap_or_default(), record.partition);
             let offset = cluster.append(&to, raw(&record), Some(self.producer))?;
-            let known = self
-                .last_offsets
-                .insert((record.topic, record.partition), offset);
-            if known.is_none() {
-                cluster.transactions.add_partition(self.producer, &to);
+            let slot = (record.topic, record.partition);
+            if self.last_offsets.insert(slot, offset).is_none() {
+                cluster.add_partition(self.producer, &to)?;
             }
         }
         Ok(())
@@ -167,10 +181,10 @@ impl SimMember {
             cluster.commit_late(self.producer);
             return Err(unknown(Fault::EndLate));
         }
-        if cluster.commit(self.producer).is_err() {
-            cluster.counters.producers_fenced += 1;
-            return Err(CommitError::Fenced(fenced(self.producer)));
-        }
+        cluster
+            .check_producer(self.producer)
+            .and_then(|()| cluster.commit(self.producer))
+            .map_err(|FencedEpoch| CommitError::Fenced(fenced(self.producer)))?;
         if cluster.faults.strikes(Fault::EndReplyLost, id) {
             return Err(unknown(Fault::EndReplyLost));
         }
@@ -270,8 +284,8 @@ impl Member for SimMember {
         })
     }
 
+    // Without a seat too: a transaction that nobody ends would hold back readers until it times out.
     fn recover(&mut self) -> Result<(), LogError> {
-        self.check_seat()?;
         let mut cluster = enter(&self.cluster);
         check_alive(&cluster, &self.seat, self.incarnation)?;
         let id = Some(self.seat.member_id.as_str());
@@ -282,7 +296,9 @@ impl Member for SimMember {
         }
         self.producer = cluster.init_producer(&self.seat, self.incarnation);
         self.last_offsets.clear();
-        self.state = State::Broken(aborted(Fault::RecoverReplyLost));
+        if !matches!(self.state, State::Lost(_)) {
+            self.state = State::Broken(aborted(Fault::RecoverReplyLost));
+        }
         unavailable_if(&mut cluster, Fault::RecoverReplyLost, id)?;
         let seated = cluster.is_seated(&self.seat, self.incarnation);
         drop(cluster);
@@ -331,10 +347,8 @@ impl SimMember {
         self.begin().map_err(|error| cannot_send(&error))?;
         let cut = self.cut(outputs.len());
         let count = cut.map_or(outputs.len(), |(_, count)| count);
-        if let Err(error) = self.write(outputs, count) {
-            self.break_off(CommitError::Aborted(error.to_string()));
-            return Err(error);
-        }
+        self.write(outputs, count)
+            .map_err(|error| self.break_off_send(error))?;
         let Some((fault, _)) = cut else {
             return Ok(());
         };
@@ -354,12 +368,25 @@ impl SimMember {
         Some((fault, cluster.faults.rng.below(records + 1)))
     }
 
+    fn break_off_send(&mut self, error: WriteError) -> LogError {
+        match error {
+            WriteError::Fenced(FencedEpoch) => {
+                let error = CommitError::Fenced(fenced(self.producer));
+                cannot_send(&self.break_off(error))
+            }
+            WriteError::Refused(error) => {
+                self.break_off(CommitError::Aborted(error.to_string()));
+                error
+            }
+        }
+    }
+
     fn start_over(&mut self, incarnation: u64, producer: ProducerKey) {
         self.incarnation = incarnation;
         self.producer = producer;
         self.state = State::Idle;
         self.assignment = Assignment::default();
-        self.held = None;
+        self.held = Some(HeldTasks::default());
         self.last_offsets.clear();
     }
 }

@@ -130,24 +130,27 @@ impl Transactions {
         producer.is_some_and(|producer| producer.epoch == key.epoch)
     }
 
-    /// Opens a transaction, unless one is open.
-    pub(super) fn begin(&mut self, key: ProducerKey, now: Duration) -> Result<(), FencedEpoch> {
+    /// The producer's open transaction. It opens with what is added first: a transaction of nothing
+    /// is none.
+    fn opened(&mut self, key: ProducerKey, now: Duration) -> Result<&mut Transaction, FencedEpoch> {
         let producer = self.current(key)?;
-        producer.open.get_or_insert_with(|| Transaction {
+        Ok(producer.open.get_or_insert_with(|| Transaction {
             since: now,
             partitions: BTreeSet::new(),
             offsets: BTreeMap::new(),
-        });
-        Ok(())
+        }))
     }
 
     /// Adds a partition to the open transaction.
-    pub(super) fn add_partition(&mut self, key: ProducerKey, partition: &TopicPartition) {
-        if let Ok(producer) = self.current(key)
-            && let Some(open) = &mut producer.open
-        {
-            open.partitions.insert(partition.clone());
-        }
+    pub(super) fn add_partition(
+        &mut self,
+        key: ProducerKey,
+        partition: &TopicPartition,
+        now: Duration,
+    ) -> Result<(), FencedEpoch> {
+        let open = self.opened(key, now)?;
+        open.partitions.insert(partition.clone());
+        Ok(())
     }
 
     /// Adds offsets to the open transaction: pending until its end.
@@ -156,11 +159,11 @@ impl Transactions {
         key: ProducerKey,
         group: &Arc<str>,
         offsets: &[(TopicPartition, CommittedOffset)],
+        now: Duration,
     ) -> Result<(), FencedEpoch> {
-        if let Some(open) = &mut self.current(key)?.open {
-            let pending = open.offsets.entry(Arc::clone(group)).or_default();
-            pending.extend(offsets.iter().cloned());
-        }
+        let open = self.opened(key, now)?;
+        let pending = open.offsets.entry(Arc::clone(group)).or_default();
+        pending.extend(offsets.iter().cloned());
         Ok(())
     }
 
@@ -262,15 +265,18 @@ mod tests {
             last = transactions.init(&mut topics, "t", 1, TIMEOUT);
         }
         assert_ne!(last.id, first.id);
-        assert_eq!(transactions.begin(first, Duration::ZERO), Err(FencedEpoch));
-        assert_eq!(transactions.begin(last, Duration::ZERO), Ok(()));
+        assert!(!transactions.is_current(first));
+        assert!(transactions.is_current(last));
     }
 
     #[test]
     fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
         let (mut transactions, mut topics) = (Transactions::default(), Topics::default());
         let key = transactions.init(&mut topics, "t", 1, TIMEOUT);
-        transactions.begin(key, Duration::ZERO).expect("current");
+        let input = TopicPartition::new("t", 0);
+        transactions
+            .add_partition(key, &input, Duration::ZERO)
+            .expect("current");
         assert_eq!(transactions.expire(&mut topics, TIMEOUT), 0);
         assert_eq!(transactions.expire(&mut topics, TIMEOUT * 2), 1);
         assert_eq!(transactions.commit(&mut topics, key), Err(FencedEpoch));

@@ -22,20 +22,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod io;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use io::{TestInput, TestOutput, TestStore};
 use millrace_state::{StateDir, Store as StateStore, StoreId};
 
 use crate::catalog::{Store, Topic, dead_letter_topic};
 use crate::error::{Error, TopologyError};
 use crate::global::GlobalTables;
 use crate::headers::{HeaderList, Headers};
-use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TaskId, TopicPartition, TopicSlot};
+use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TaskId, TopicPartition};
 use crate::runtime::restore_batch;
-use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::serde::{Data, Resources};
 use crate::store::{CHANGELOGGED, KeyValueStore};
 use crate::task::{DeadLetters, ErrorHandling, Inputs, Task, TaskContext, TaskStore};
 use crate::time::Timestamp;
@@ -58,8 +61,11 @@ pub struct TopologyTestDriver {
     /// The next offset of every topic.
     offsets: HashMap<Arc<str>, Offset>,
     /// What was written to topics outside, and not read by the test yet.
-    written: BTreeMap<Arc<str>, VecDeque<TestRecord<Option<Vec<u8>>, Option<Vec<u8>>>>>,
+    written: BTreeMap<Arc<str>, VecDeque<RawTestRecord>>,
 }
+
+/// A record as bytes; null is `None`.
+type RawTestRecord = TestRecord<Option<Vec<u8>>, Option<Vec<u8>>>;
 
 struct GlobalTopic {
     topic: Arc<str>,
@@ -120,6 +126,10 @@ impl TopologyTestDriver {
     ///
     /// # Errors
     /// As [`TopologyTestDriver::new`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made for one driver"
+    )]
     pub fn with_options(topology: &Topology, options: TestDriverOptions) -> Result<Self, Error> {
         let application: Arc<str> = options.application.as_str().into();
         let places = Places {
@@ -360,7 +370,7 @@ impl TopologyTestDriver {
     }
 
     fn is_changelog(&self, topic: &str) -> bool {
-        let mut stores = self.tasks.iter().flat_map(|task| task.stores());
+        let mut stores = self.tasks.iter().flat_map(Task::stores);
         stores.any(|store| &*store.changelog().topic == topic)
     }
 }
@@ -460,195 +470,4 @@ fn open_globals(
         })
     };
     topology.graph().globals().iter().map(open).collect()
-}
-
-/// Pipes records into one topic of a driver.
-#[derive(Debug)]
-pub struct TestInput<'a, K, V> {
-    driver: &'a mut TopologyTestDriver,
-    topic: &'static str,
-    types: PhantomData<fn(K, V)>,
-}
-
-impl<K: Data, V: Data> TestInput<'_, K, V> {
-    /// Pipes a record in, and processes whatever follows from it.
-    ///
-    /// # Errors
-    /// When key or value have no bytes, the topology does not read the topic, or a task fails.
-    pub fn pipe(&mut self, key: &K, value: &V, timestamp: Timestamp) -> Result<(), Error> {
-        self.pipe_with_headers(key, value, HeaderList::new(), timestamp)
-    }
-
-    /// As [`TestInput::pipe`], with headers.
-    ///
-    /// # Errors
-    /// As [`TestInput::pipe`].
-    pub fn pipe_with_headers(
-        &mut self,
-        key: &K,
-        value: &V,
-        mut headers: HeaderList,
-        timestamp: Timestamp,
-    ) -> Result<(), Error> {
-        let resources = self.driver.places.resources.clone();
-        let key = to_bytes(self.topic, Role::Key, &resources, key, &mut headers);
-        let key = key.map_err(Error::Query)?;
-        let value = to_bytes(self.topic, Role::Value, &resources, value, &mut headers);
-        let value = value.map_err(Error::Query)?;
-        let (key, value) = (key.as_deref(), value.as_deref());
-        self.driver
-            .pipe_raw(self.topic, key, value, headers.view(), timestamp)
-    }
-}
-
-fn to_bytes<T: Data>(
-    topic: &str,
-    role: Role,
-    resources: &Resources,
-    value: &T,
-    headers: &mut HeaderList,
-) -> Result<Option<Vec<u8>>, SerdeError> {
-    let mut bytes = Vec::new();
-    let mut serde = T::serde(&SerdeContext {
-        topic,
-        role,
-        resources,
-    })?;
-    let presence = serde.serialize(value, headers, &mut bytes)?;
-    Ok((presence == Presence::Value).then_some(bytes))
-}
-
-/// Reads what a driver's topology has written to one topic; each record once.
-#[derive(Debug)]
-pub struct TestOutput<'a, K, V> {
-    driver: &'a mut TopologyTestDriver,
-    topic: Arc<str>,
-    types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<K: Data, V: Data> TestOutput<'_, K, V> {
-    /// The next record; `None` if there is none.
-    ///
-    /// # Errors
-    /// When the bytes are no `(K, V)`.
-    pub fn read(&mut self) -> Result<Option<TestRecord<K, V>>, Error> {
-        let written = self.driver.written.get_mut(&self.topic);
-        let Some(raw) = written.and_then(VecDeque::pop_front) else {
-            return Ok(None);
-        };
-        let topic = &*self.topic;
-        let resources = &self.driver.places.resources;
-        let decode = || {
-            let key = K::serde(&SerdeContext {
-                topic,
-                role: Role::Key,
-                resources,
-            })?
-            .deserialize(raw.key.as_deref(), raw.headers.view())?;
-            let value = V::serde(&SerdeContext {
-                topic,
-                role: Role::Value,
-                resources,
-            })?
-            .deserialize(raw.value.as_deref(), raw.headers.view())?;
-            Ok((key, value))
-        };
-        let (key, value) = decode().map_err(Error::Query)?;
-        Ok(Some(TestRecord {
-            key,
-            value,
-            timestamp: raw.timestamp,
-            headers: raw.headers,
-        }))
-    }
-
-    /// All records that were not read yet.
-    ///
-    /// # Errors
-    /// As [`TestOutput::read`].
-    pub fn read_all(&mut self) -> Result<Vec<TestRecord<K, V>>, Error> {
-        let mut records = Vec::new();
-        while let Some(record) = self.read()? {
-            records.push(record);
-        }
-        Ok(records)
-    }
-
-    /// The keys of all records that were not read yet.
-    ///
-    /// # Errors
-    /// As [`TestOutput::read`].
-    pub fn read_keys(&mut self) -> Result<Vec<K>, Error> {
-        Ok(self
-            .read_all()?
-            .into_iter()
-            .map(|record| record.key)
-            .collect())
-    }
-
-    /// The values of all records that were not read yet.
-    ///
-    /// # Errors
-    /// As [`TestOutput::read`].
-    pub fn read_values(&mut self) -> Result<Vec<V>, Error> {
-        Ok(self
-            .read_all()?
-            .into_iter()
-            .map(|record| record.value)
-            .collect())
-    }
-
-    /// Keys and values of all records that were not read yet.
-    ///
-    /// # Errors
-    /// As [`TestOutput::read`].
-    pub fn read_key_values(&mut self) -> Result<Vec<(K, V)>, Error> {
-        Ok(self
-            .read_all()?
-            .into_iter()
-            .map(|record| (record.key, record.value))
-            .collect())
-    }
-}
-
-/// A store of a driver's topology.
-#[derive(Debug)]
-pub struct TestStore<'a, K: Data, V: Data> {
-    task: &'a mut Task,
-    handle: KeyValueStore<K, V>,
-}
-
-impl<K: Data, V: Data> TestStore<'_, K, V> {
-    /// The value under `key`.
-    ///
-    /// # Errors
-    /// When the stored bytes are no `V`.
-    pub fn get(&mut self, key: &K) -> Result<Option<V>, Error> {
-        let (id, cx) = (self.task.id(), self.task.context());
-        self.handle
-            .get(cx, key)
-            .map_err(|source| Error::Task { task: id, source })
-    }
-
-    /// All keys and values, in the byte order of the keys.
-    ///
-    /// # Errors
-    /// When stored bytes are no `(K, V)`.
-    pub fn all(&mut self) -> Result<Vec<(K, V)>, Error> {
-        let (id, cx) = (self.task.id(), self.task.context());
-        self.handle
-            .all(cx)
-            .map_err(|source| Error::Task { task: id, source })
-    }
-
-    /// Writes a value before the test begins.
-    ///
-    /// # Errors
-    /// When key or value have no bytes.
-    pub fn put(&mut self, key: &K, value: &V) -> Result<(), Error> {
-        let id = self.task.id();
-        let put = self.handle.put(self.task.context_mut(), key, value);
-        put.map_err(|source| Error::Task { task: id, source })?;
-        self.task.committed(&[] as &[(TopicSlot, i32, Offset)])
-    }
 }

@@ -1,0 +1,236 @@
+//! What the program was told: by flags, by the environment, by a file, and by default, in this order.
+//!
+//! [`Options`] is what one source says, [`Settings`] what holds. Every option is a flag
+//! (`--reservation-ttl 2s`), an environment variable (`MILLRACE_RESERVATION_TTL=2s`) and a key of
+//! the TOML file that `--config` names (`reservation_ttl = "2s"`).
+
+mod cli;
+mod options;
+mod span;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millrace_avro::money::Currency;
+
+pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, one_line};
+pub use options::{Options, Switch};
+pub use span::Span;
+
+/// Why a configuration is refused. Its text is one line that names the option.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(pub String);
+
+/// The configuration that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where everything durable of the embedded mode lies.
+    pub data: PathBuf,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Brokers of the cluster; `None` for the embedded log.
+    pub kafka: Option<String>,
+    /// The schema registry's address; `None` for the embedded one.
+    pub registry: Option<String>,
+    /// The address of PostgreSQL; `None` for an SQLite file under `data`.
+    pub postgres: Option<String>,
+    /// The address of Redis; `None` for memory.
+    pub redis: Option<String>,
+    /// The names of the topologies to run; empty for all.
+    pub only: Vec<String>,
+    /// Whether a first start seeds the demonstration catalogue.
+    pub demo: bool,
+    /// The currency of carts and orders that name none.
+    pub currency: Currency,
+    /// The first administrator.
+    pub admin: Option<AdminSeed>,
+    /// Bounds on what clients may ask.
+    pub limits: Limits,
+    /// How long things last.
+    pub times: Times,
+}
+
+/// The account that a first start makes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminSeed {
+    /// Its mail address.
+    pub email: String,
+    /// Its password; `None` for a random one that is printed once.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for AdminSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AdminSeed({})", self.email)
+    }
+}
+
+/// Bounds on what clients may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whether requests are counted per client and minute.
+    pub rate_limits: bool,
+    /// Requests a minute, per client.
+    pub requests_per_minute: u32,
+    /// Logins, registrations and resets a minute, per client.
+    pub logins_per_minute: u32,
+    /// Orders a minute, per client.
+    pub checkouts_per_minute: u32,
+    /// The largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// How many passwords are hashed at once.
+    pub password_hashes_max: NonZeroUsize,
+    /// Whether a change of a product, a cart or stock needs `If-Match`.
+    pub require_if_match: bool,
+}
+
+/// How long things last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long goods are held for an order that is not paid.
+    pub reservation_ttl: Duration,
+    /// After which time without a change a cart is abandoned.
+    pub cart_idle: Duration,
+    /// How long a request waits for the decision on its command.
+    pub command_wait: Duration,
+    /// The longest `?wait=` that a client gets.
+    pub wait_max: Duration,
+    /// How long an access token is valid.
+    pub access_token_ttl: Duration,
+    /// How long a refresh token is valid.
+    pub refresh_token_ttl: Duration,
+    /// How long a token to reset a password is valid.
+    pub reset_token_ttl: Duration,
+    /// How long the answer to an idempotency key is remembered.
+    pub idempotency_ttl: Duration,
+    /// How long a request may take, waiting included.
+    pub request_timeout: Duration,
+}
+
+impl Settings {
+    /// The settings that `given`, the file that it names, and the defaults make together.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a value cannot hold.
+    pub fn resolve(given: Options) -> Result<Self, ConfigError> {
+        let file = match &given.config {
+            Some(path) => read_file(path)?,
+            None => Options::default(),
+        };
+        Self::from_options(given.or(file))
+    }
+
+    /// The settings of a program that is told nothing.
+    ///
+    /// # Errors
+    /// Never, as long as the defaults are valid; a test says so.
+    pub fn from_options(told: Options) -> Result<Self, ConfigError> {
+        let limits = limits(&told)?;
+        let times = times(&told)?;
+        Ok(Self {
+            data: told.data.unwrap_or_else(|| "millrace-data".into()),
+            listen: told
+                .listen
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            kafka: told.kafka,
+            registry: told.registry,
+            postgres: told.postgres.map(checked_postgres).transpose()?,
+            redis: told.redis,
+            only: told.only.unwrap_or_default(),
+            demo: !told.no_demo,
+            currency: currency(told.currency.as_deref())?,
+            admin: admin(told.admin_email, told.admin_password)?,
+            limits,
+            times,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Options, ConfigError> {
+    let refuse = |why: String| ConfigError(format!("file `{}`: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text
+            .get(..at)
+            .map_or(1, |before| before.matches('\n').count() + 1);
+        refuse(format!(
+            "line {line}: {}",
+            error.message().replace('\n', " ")
+        ))
+    })
+}
+
+fn limits(told: &Options) -> Result<Limits, ConfigError> {
+    let default_hashes = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let hashes = told
+        .password_hashes_max
+        .map(|n| positive("password-hashes-max", n))
+        .transpose()?;
+    Ok(Limits {
+        rate_limits: told.rate_limits != Some(Switch::Off),
+        requests_per_minute: told.requests_per_minute.unwrap_or(600),
+        logins_per_minute: told.logins_per_minute.unwrap_or(20),
+        checkouts_per_minute: told.checkouts_per_minute.unwrap_or(30),
+        body_bytes_max: told.body_bytes_max.unwrap_or(256 << 10),
+        password_hashes_max: hashes.unwrap_or(default_hashes),
+        require_if_match: told.require_if_match == Some(Switch::On),
+    })
+}
+
+fn times(told: &Options) -> Result<Times, ConfigError> {
+    const MINUTE: u64 = 60;
+    const DAY: u64 = 24 * 60 * MINUTE;
+    let time = |name: &str, given: Option<Span>, default_s: u64| match given {
+        Some(Span(Duration::ZERO)) => Err(ConfigError(format!("`{name}` must be longer than 0"))),
+        Some(Span(time)) => Ok(time),
+        None => Ok(Duration::from_secs(default_s)),
+    };
+    Ok(Times {
+        reservation_ttl: time("reservation-ttl", told.reservation_ttl, 15 * MINUTE)?,
+        cart_idle: time("cart-idle", told.cart_idle, DAY)?,
+        command_wait: time("command-wait", told.command_wait, 5)?,
+        wait_max: time("wait-max", told.wait_max, 30)?,
+        access_token_ttl: time("access-token-ttl", told.access_token_ttl, 15 * MINUTE)?,
+        refresh_token_ttl: time("refresh-token-ttl", told.refresh_token_ttl, 30 * DAY)?,
+        reset_token_ttl: time("reset-token-ttl", told.reset_token_ttl, 30 * MINUTE)?,
+        idempotency_ttl: time("idempotency-ttl", told.idempotency_ttl, DAY)?,
+        request_timeout: time("request-timeout", told.request_timeout, MINUTE)?,
+    })
+}
+
+fn positive(name: &str, n: usize) -> Result<NonZeroUsize, ConfigError> {
+    NonZeroUsize::new(n).ok_or_else(|| ConfigError(format!("`{name}` must be at least 1")))
+}
+
+fn currency(code: Option<&str>) -> Result<Currency, ConfigError> {
+    code.map_or(Ok(Currency::EUR), Currency::new)
+        .map_err(|error| ConfigError(format!("`currency`: {error}")))
+}
+
+fn checked_postgres(url: String) -> Result<String, ConfigError> {
+    match url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        true => Ok(url),
+        false => Err(ConfigError(
+            "`postgres` must be a URL, as `postgres://user@host/db`".into(),
+        )),
+    }
+}
+
+fn admin(
+    email: Option<String>,
+    password: Option<String>,
+) -> Result<Option<AdminSeed>, ConfigError> {
+    match (email, password) {
+        (None, Some(_)) => Err(ConfigError(
+            "`admin-password` is given without `admin-email`".into(),
+        )),
+        (email, password) => Ok(email.map(|email| AdminSeed { email, password })),
+    }
+}
+
+#[cfg(test)]
+mod tests;

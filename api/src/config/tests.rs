@@ -1,0 +1,82 @@
+use clap::Parser as _;
+
+use super::*;
+
+fn settle(arguments: &[&str]) -> Result<Settings, ConfigError> {
+    let arguments = ["millrace", "serve"].iter().chain(arguments);
+    let cli = Cli::try_parse_from(arguments).map_err(|error| ConfigError(one_line(&error)))?;
+    cli.settle().map(|(_, settings)| settings)
+}
+
+fn file(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("millrace.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
+#[test]
+fn the_defaults_hold_without_a_word() {
+    let settings = settle(&[]).unwrap();
+    assert_eq!(settings.listen.port(), 8080);
+    assert_eq!(settings.currency, Currency::EUR);
+    assert!(settings.demo && settings.limits.rate_limits);
+    assert_eq!(settings.times.reservation_ttl, Duration::from_mins(15));
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let (_folder, path) = file("reservation_ttl = \"3s\"\ncart_idle = \"4s\"\nonly = [\"carts\"]");
+    let settings = settle(&["--config", &path, "--reservation-ttl", "2s"]).unwrap();
+    assert_eq!(settings.times.reservation_ttl, Duration::from_secs(2));
+    assert_eq!(settings.times.cart_idle, Duration::from_secs(4));
+    assert_eq!(settings.only, ["carts"]);
+}
+
+#[test]
+fn every_option_is_an_environment_variable_of_its_name() {
+    use clap::CommandFactory as _;
+    let cli = Cli::command();
+    for argument in cli
+        .get_arguments()
+        .filter(|a| a.get_long().is_some_and(|l| l != "help"))
+    {
+        let Some(variable) = argument.get_env() else {
+            assert_eq!(argument.get_long(), Some("version"));
+            continue;
+        };
+        let long = argument
+            .get_long()
+            .unwrap()
+            .to_uppercase()
+            .replace('-', "_");
+        assert_eq!(variable.to_str(), Some(format!("MILLRACE_{long}").as_str()));
+    }
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_one_line_that_names_the_option() {
+    let (_folder, unknown) = file("listen = \"127.0.0.1:1\"\nlisen = 3\n");
+    for (arguments, named) in [
+        (["--listen", "nowhere"], "--listen <ADDR>"),
+        (["--reservation-ttl", "soon"], "--reservation-ttl <TIME>"),
+        (["--reservation-ttl", "0s"], "`reservation-ttl`"),
+        (["--currency", "XYZ"], "`currency`"),
+        (["--postgres", "localhost"], "`postgres`"),
+        (["--admin-password", "secret"], "`admin-password`"),
+        (["--config", "/nowhere.toml"], "/nowhere.toml"),
+        (["--config", &unknown], "line 2: unknown field `lisen`"),
+    ] {
+        let error = settle(&arguments).unwrap_err().to_string();
+        assert!(error.contains(named) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn names_are_separated_by_commas() {
+    assert_eq!(
+        settle(&["--only", "orders,carts"]).unwrap().only,
+        ["orders", "carts"]
+    );
+}

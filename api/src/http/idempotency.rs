@@ -1,0 +1,342 @@
+//! Idempotency keys: a request that creates or moves money takes effect once, however often it is
+//! sent.
+//!
+//! The claim on (principal, route, key) is a row in SQL, so it survives a restart and holds for all
+//! instances. The work runs to its end even if the client goes away. An answer of 500 or more
+//! gives the claim back; so does a process that died, after [`CLAIM_TTL`]. Work that is then done
+//! again finds the ids that it derives from the key, and so changes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRef, FromRequest, FromRequestParts as _, MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use millrace_avro::event::EventId;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+
+use super::auth::Client;
+use super::json;
+use super::problem::{Kind, Problem, Result};
+use super::request::{hex, within_current};
+use crate::accounts::tokens::Tokens;
+use crate::clock;
+use crate::sql::{Row, Sql};
+
+/// The header with the key.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const KEY_BYTES_MAX: usize = 255;
+/// The largest answer that is remembered.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// After which time a claim without an answer is that of a process that died.
+const CLAIM_TTL: Duration = Duration::from_secs(60);
+
+/// The table of keys.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    sql: Sql,
+    ttl: Duration,
+}
+
+/// What a request means to do once.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    table: Idempotency,
+    principal: String,
+    route: String,
+    key: Option<String>,
+    body_hash: String,
+}
+
+/// The body of a request that must have a key, and of one that may.
+pub struct Idempotent<T, const REQUIRED: bool = true> {
+    /// The body.
+    pub body: T,
+    /// What is to be done once.
+    pub intent: Intent,
+}
+
+impl<T: fmt::Debug, const REQUIRED: bool> fmt::Debug for Idempotent<T, REQUIRED> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotent")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, S, const REQUIRED: bool> FromRequest<S> for Idempotent<T, REQUIRED>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+    Tokens: FromRef<S>,
+    Idempotency: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let (mut parts, body) = request.into_parts();
+        let client = Client::from_request_parts(&mut parts, state).await?;
+        let key = key(&parts.headers)?;
+        if REQUIRED && key.is_none() {
+            return Err(Kind::KeyMissing.into());
+        }
+        json::check_type(&parts.headers)?;
+        let matched = parts
+            .extensions
+            .get::<MatchedPath>()
+            .map_or("", MatchedPath::as_str);
+        let route = format!("{} {matched} {}", parts.method, parts.uri.path());
+        let bytes = json::read(Request::from_parts(parts, body), state).await?;
+        let intent = Intent {
+            table: Idempotency::from_ref(state),
+            principal: client.principal().to_string(),
+            route,
+            key,
+            body_hash: hex(&Sha256::digest(&bytes)),
+        };
+        Ok(Self {
+            body: json::parse(&bytes)?,
+            intent,
+        })
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(value) = headers.get(&KEY) else {
+        return Ok(None);
+    };
+    let text = value.to_str().ok().map(str::trim).unwrap_or_default();
+    match (1..=KEY_BYTES_MAX).contains(&text.len()) {
+        true => Ok(Some(text.to_owned())),
+        false => {
+            let detail = format!("a key has 1 to {KEY_BYTES_MAX} visible characters");
+            Err(Problem::new(Kind::Malformed).detail(detail))
+        }
+    }
+}
+
+impl Intent {
+    /// The id of number `index` of type `what` that this request makes: the same for each
+    /// repetition, fresh without a key.
+    pub fn id(&self, what: &str, index: u32) -> EventId {
+        match &self.key {
+            Some(key) => {
+                let cause = format!("{}\n{}\n{key}", self.principal, self.route);
+                EventId::derive(&EventId::new(cause), what, index)
+            }
+            None => EventId::random(),
+        }
+    }
+
+    /// Does `work` once, and answers every repetition as the first time.
+    ///
+    /// # Errors
+    /// 409 while the first request is under way, 422 for another body.
+    pub async fn once<F, R>(self, work: F) -> Result<Response>
+    where
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: IntoResponse,
+    {
+        let Some(key) = self.key.clone() else {
+            return work.await.map(IntoResponse::into_response);
+        };
+        let claim = Claim {
+            intent: self,
+            key,
+            id: EventId::random().to_string(),
+        };
+        match claim.take().await? {
+            Taken::Answered(response) => Ok(response),
+            Taken::Mine => {
+                // A client that goes away must not leave the work half done.
+                let task = tokio::spawn(within_current(async move {
+                    let response = work.await.into_response();
+                    claim.answer(response).await
+                }));
+                task.await.map_err(|_| Problem::new(Kind::Internal))?
+            }
+        }
+    }
+}
+
+/// The right to do the work of a key.
+struct Claim {
+    intent: Intent,
+    key: String,
+    id: String,
+}
+
+enum Taken {
+    Mine,
+    Answered(Response),
+}
+
+impl Claim {
+    async fn take(&self) -> Result<Taken> {
+        if self.insert().await? {
+            return Ok(Taken::Mine);
+        }
+        let Some(row) = self.find().await? else {
+            // It was given back in this moment.
+            return Err(in_flight());
+        };
+        if row.try_get::<String, _>("body_hash")? != self.intent.body_hash {
+            return Err(Kind::KeyReused.into());
+        }
+        match row.try_get::<Option<i64>, _>("status")? {
+            Some(status) => replay(status, &row).map(Taken::Answered),
+            None if self.inherit(&row).await? => Ok(Taken::Mine),
+            None => Err(in_flight()),
+        }
+    }
+
+    async fn insert(&self) -> Result<bool> {
+        let inserted = sqlx::query(
+            "INSERT INTO idempotency (principal, route, key, body_hash, claim, claimed_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .bind(&*self.intent.body_hash)
+        .bind(&*self.id)
+        .bind(clock::now().as_millis())
+        .execute(self.intent.table.sql.pool())
+        .await?;
+        Ok(inserted.rows_affected() == 1)
+    }
+
+    async fn find(&self) -> Result<Option<Row>> {
+        let found = sqlx::query(
+            "SELECT body_hash, claim, claimed_at_ms, status, headers, body FROM idempotency \
+             WHERE principal = $1 AND route = $2 AND key = $3",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .fetch_optional(self.intent.table.sql.pool())
+        .await?;
+        Ok(found)
+    }
+
+    /// Takes over the claim of a process that died; only one of several succeeds.
+    async fn inherit(&self, row: &Row) -> Result<bool> {
+        let claimed_at: i64 = row.try_get("claimed_at_ms")?;
+        let now = clock::now();
+        if (now - CLAIM_TTL).as_millis() < claimed_at {
+            return Ok(false);
+        }
+        let updated = sqlx::query(
+            "UPDATE idempotency SET claim = $4, claimed_at_ms = $5 WHERE principal = $1 \
+             AND route = $2 AND key = $3 AND claim = $6 AND status IS NULL",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .bind(&*self.id)
+        .bind(now.as_millis())
+        .bind(row.try_get::<String, _>("claim")?)
+        .execute(self.intent.table.sql.pool())
+        .await?;
+        Ok(updated.rows_affected() == 1)
+    }
+
+    /// Remembers the answer, or gives the claim back when there is none worth it.
+    async fn answer(self, response: Response) -> Result<Response> {
+        if response.status().is_server_error() {
+            self.give_back().await?;
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, ANSWER_BYTES_MAX).await;
+        let body = body.map_err(|_| Problem::new(Kind::Internal))?;
+        self.remember(parts.status, &parts.headers, &body).await?;
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    async fn remember(&self, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<()> {
+        let headers: BTreeMap<_, _> = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect();
+        sqlx::query(
+            "UPDATE idempotency SET status = $5, headers = $6, body = $7 \
+             WHERE principal = $1 AND route = $2 AND key = $3 AND claim = $4",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .bind(&*self.id)
+        .bind(i64::from(status.as_u16()))
+        .bind(serde_json::json!(headers).to_string())
+        .bind(body.to_vec())
+        .execute(self.intent.table.sql.pool())
+        .await?;
+        Ok(())
+    }
+
+    async fn give_back(&self) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM idempotency \
+             WHERE principal = $1 AND route = $2 AND key = $3 AND claim = $4",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .bind(&*self.id)
+        .execute(self.intent.table.sql.pool())
+        .await?;
+        Ok(())
+    }
+}
+
+fn in_flight() -> Problem {
+    Problem::new(Kind::InFlight).retry_after(1)
+}
+
+fn replay(status: i64, row: &Row) -> Result<Response> {
+    let broken = || Problem::new(Kind::Internal);
+    let status = u16::try_from(status)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    let headers: String = row.try_get("headers")?;
+    let headers: BTreeMap<String, String> = serde_json::from_str(&headers).map_err(|_| broken())?;
+    let mut response = Response::new(Body::from(row.try_get::<Vec<u8>, _>("body")?));
+    *response.status_mut() = status.ok_or_else(broken)?;
+    for (name, value) in headers {
+        let name = HeaderName::try_from(name).map_err(|_| broken())?;
+        let value = HeaderValue::try_from(value).map_err(|_| broken())?;
+        response.headers_mut().insert(name, value);
+    }
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+impl Idempotency {
+    /// Keys in `sql`, whose answers are remembered for `ttl`.
+    pub fn new(sql: Sql, ttl: Duration) -> Self {
+        Self { sql, ttl }
+    }
+
+    /// Forgets what is older than its time; to be called now and then.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
+        let before = (clock::now() - self.ttl).as_millis();
+        let deleted = sqlx::query("DELETE FROM idempotency WHERE claimed_at_ms < $1")
+            .bind(before)
+            .execute(self.sql.pool())
+            .await?;
+        Ok(deleted.rows_affected())
+    }
+}

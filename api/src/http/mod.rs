@@ -1,0 +1,13 @@
+//! HTTP, whatever the routes: problems, bodies, who asks, keys, versions, pages, limits.
+
+pub mod auth;
+pub mod cursor;
+pub mod etag;
+pub mod health;
+pub mod idempotency;
+pub mod json;
+pub mod limits;
+pub mod prefer;
+pub mod problem;
+pub mod request;
+pub mod sse;

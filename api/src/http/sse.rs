@@ -1,0 +1,134 @@
+//! Server-sent events: a view, again after each change. The event id is a place in the log, so a
+//! client that comes back with `Last-Event-ID` gets what it has not seen, and nothing twice.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::problem::{Kind, Problem, Result};
+use crate::ports::{Place, ViewKey, Views, wait_for};
+
+/// How many streams are open at once.
+const STREAMS_MAX: usize = 1000;
+/// How long a stream waits for one change before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The open streams.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    free: Arc<Semaphore>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+}
+
+/// A view at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The place of its last change.
+    pub at: Place,
+    /// The name of the event.
+    pub event: &'static str,
+    /// What clients see.
+    pub body: Value,
+    /// Whether nothing will follow.
+    pub last: bool,
+}
+
+struct State<F> {
+    views: Arc<dyn Views>,
+    key: ViewKey,
+    look: F,
+    seen: Option<Place>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Streams {
+    /// Sends what `look` finds, after each change of `key`, until the last.
+    ///
+    /// # Errors
+    /// 503 when too many streams are open.
+    pub fn open<F>(
+        &self,
+        views: Arc<dyn Views>,
+        key: ViewKey,
+        headers: &HeaderMap,
+        look: F,
+    ) -> Result<Response>
+    where
+        F: FnMut() -> Option<Snapshot> + Send + 'static,
+    {
+        let permit = self.free.clone().try_acquire_owned();
+        let busy = |_| Problem::new(Kind::Unavailable).retry_after(5);
+        let permit = permit.map_err(busy)?;
+        let seen = last_event_id(headers);
+        let state = State {
+            views,
+            key,
+            look,
+            seen,
+            ended: false,
+            _permit: permit,
+        };
+        let events = stream::unfold(state, next);
+        Ok(Sse::new(events)
+            .keep_alive(KeepAlive::default())
+            .into_response())
+    }
+}
+
+async fn next<F>(mut state: State<F>) -> Option<(Result<Event, Infallible>, State<F>)>
+where
+    F: FnMut() -> Option<Snapshot> + Send,
+{
+    while !state.ended {
+        let (seen, look) = (state.seen, &mut state.look);
+        let news = wait_for(state.views.as_ref(), &state.key, LOOK_AGAIN, || {
+            look().filter(|snapshot| is_news(seen, snapshot.at))
+        });
+        if let Some(snapshot) = news.await {
+            state.seen = Some(snapshot.at);
+            state.ended = snapshot.last;
+            return Some((Ok(event(&snapshot)), state));
+        }
+    }
+    None
+}
+
+/// A place in another partition cannot be compared: it is news.
+fn is_news(seen: Option<Place>, at: Place) -> bool {
+    seen.is_none_or(|seen| seen.partition != at.partition || seen.offset < at.offset)
+}
+
+fn event(snapshot: &Snapshot) -> Event {
+    let Place { partition, offset } = snapshot.at;
+    Event::default()
+        .event(snapshot.event)
+        .id(format!("{partition}-{offset}"))
+        .data(snapshot.body.to_string())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<Place> {
+    let (partition, offset) = headers
+        .get("last-event-id")?
+        .to_str()
+        .ok()?
+        .split_once('-')?;
+    Some(Place {
+        partition: partition.parse().ok()?,
+        offset: offset.parse().ok()?,
+    })
+}

@@ -1,0 +1,15 @@
+//! The market's API: commands become events, reads come from views, accounts live in SQL.
+//!
+//! - [`config::Settings`] is what the program was told.
+//! - [`accounts::Accounts`] knows who a client is.
+//! - [`ports`] is all that the routes know of the market: [`ports::Commands`], [`ports::Views`].
+//! - [`market::router`] is the whole API, [`registry_http::router`] the embedded registry's.
+
+pub mod accounts;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod live;
+pub mod market;
+pub mod ports;
+pub mod sql;

@@ -1,0 +1,230 @@
+//! The market's routes. Each is thin: check the request, give a command, wait for its answer and
+//! for the view that shows it, and answer.
+
+mod accounts;
+mod admin;
+mod behaviour;
+mod carts;
+mod catalogue;
+mod orders;
+mod payments;
+mod stock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use millrace_avro::event::Meta;
+use millrace_avro::events::common::{CommandReply, Outcome};
+use tower_http::timeout::TimeoutLayer;
+
+use crate::accounts::tokens::Tokens;
+use crate::accounts::{AccountError, Accounts};
+use crate::config::Settings;
+use crate::http::idempotency::Idempotency;
+use crate::http::limits::RateLimits;
+use crate::http::problem::{Kind, Problem, Result, page};
+use crate::http::sse::Streams;
+use crate::http::{health, request};
+use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_for};
+use crate::sql::Sql;
+
+use self::carts::CartTokens;
+
+/// What every handler shares.
+pub type App = Arc<Market>;
+type Router = axum::Router<App>;
+
+/// The market, as the routes see it.
+#[derive(Debug)]
+pub struct Market {
+    /// The settings that hold.
+    pub settings: Settings,
+    /// The database of accounts and keys.
+    pub sql: Sql,
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Gives commands.
+    pub commands: Arc<dyn Commands>,
+    /// Shows what became of them.
+    pub views: Arc<dyn Views>,
+    /// Understands webhooks.
+    pub gateways: Arc<dyn Gateways>,
+    /// Counts requests.
+    pub limits: RateLimits,
+    idempotency: Idempotency,
+    cart_tokens: CartTokens,
+    streams: Streams,
+}
+
+/// What the market is made of.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Gives commands.
+    pub commands: Arc<dyn Commands>,
+    /// Shows what became of them.
+    pub views: Arc<dyn Views>,
+    /// Understands webhooks.
+    pub gateways: Arc<dyn Gateways>,
+}
+
+impl Market {
+    /// The market on `ports`, with its accounts in `sql`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn open(settings: Settings, sql: Sql, ports: Ports) -> Result<App, AccountError> {
+        Ok(Arc::new(Self {
+            accounts: Accounts::open(sql.clone(), &settings).await?,
+            idempotency: Idempotency::new(sql.clone(), settings.times.idempotency_ttl),
+            cart_tokens: CartTokens::new(sql.secret("cart-tokens").await?),
+            limits: RateLimits::new(settings.limits),
+            streams: Streams::default(),
+            commands: ports.commands,
+            views: ports.views,
+            gateways: ports.gateways,
+            sql,
+            settings,
+        }))
+    }
+
+    /// The table of idempotency keys.
+    pub fn idempotency(&self) -> &Idempotency {
+        &self.idempotency
+    }
+
+    /// Gives a command and waits for its answer; `None` when there is none in time.
+    async fn ask(
+        &self,
+        meta: Meta,
+        message: Message,
+        wait: Duration,
+    ) -> Result<Option<CommandReply>> {
+        let reply = self.views.reply(&meta.id);
+        self.commands.append(meta, message).await?;
+        match reply.within(wait).await {
+            Some(reply) if reply.outcome == Outcome::Refused => Err(refusal(&reply)),
+            answered => Ok(answered),
+        }
+    }
+
+    /// Waits, as long as is usual, for what `look` finds in the view `key`.
+    async fn settled<T>(&self, key: &ViewKey, look: impl FnMut() -> Option<T>) -> Option<T> {
+        wait_for(
+            self.views.as_ref(),
+            key,
+            self.settings.times.command_wait,
+            look,
+        )
+        .await
+    }
+}
+
+impl FromRef<App> for Tokens {
+    fn from_ref(app: &App) -> Self {
+        app.accounts.tokens().clone()
+    }
+}
+
+impl FromRef<App> for Idempotency {
+    fn from_ref(app: &App) -> Self {
+        app.idempotency.clone()
+    }
+}
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Self {
+        tracing::warn!(%error, "port");
+        match error {
+            PortError::Unavailable(_) => Self::new(Kind::Unavailable).retry_after(1),
+            PortError::TooLarge => Kind::BodyTooLarge.into(),
+            PortError::Invalid(_) => Kind::Internal.into(),
+        }
+    }
+}
+
+/// The whole API.
+pub fn router(app: App) -> axum::Router {
+    let times = &app.settings.times;
+    let timeout =
+        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, times.request_timeout);
+    let body_bytes_max = app.settings.limits.body_bytes_max;
+    Router::new()
+        .merge(accounts::router())
+        .merge(catalogue::router())
+        .merge(carts::router())
+        .merge(orders::router())
+        .merge(payments::router())
+        .merge(stock::router())
+        .merge(admin::router())
+        .merge(behaviour::router())
+        .merge(health::router())
+        .route("/problems", axum::routing::get(problems))
+        .fallback(async || Problem::new(Kind::NotFound))
+        .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed))
+        // a request that takes too long is answered, and its work given up
+        .layer(timeout)
+        // a body that is too large is refused before it is read
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        // outermost, so that every answer is counted and has its id
+        .layer(from_fn(request::observe))
+        .with_state(app)
+}
+
+async fn problems() -> Response {
+    let markdown = HeaderValue::from_static("text/markdown; charset=utf-8");
+    ([(header::CONTENT_TYPE, markdown)], page()).into_response()
+}
+
+/// Why a command was refused, as the client is told.
+fn refusal(reply: &CommandReply) -> Problem {
+    let code = reply.code.as_deref().unwrap_or("refused");
+    let kind = match code {
+        "unknown-order" | "unknown-payment" | "unknown-product" | "unknown-line" => Kind::NotFound,
+        "version-conflict" => Kind::VersionMismatch,
+        "insufficient-stock" | "stock-reserved" => Kind::InsufficientStock,
+        "price-changed" => Kind::PriceChanged,
+        "empty-order" => Kind::EmptyCart,
+        "unknown-category" => Kind::InvalidFields,
+        "refund-exceeds-captured" => Kind::RefundTooLarge,
+        "illegal-transition" | "not-ready" => Kind::IllegalTransition,
+        code if code.starts_with("invalid-") => Kind::InvalidFields,
+        _ => Kind::Refused,
+    };
+    if kind == Kind::NotFound {
+        return kind.into();
+    }
+    let problem = Problem::new(kind)
+        .with("reason", code)
+        .with("allowed", &reply.allowed);
+    match &reply.detail {
+        Some(detail) => problem.detail(detail),
+        None => problem,
+    }
+}
+
+/// 202: the decision takes longer; `location` will show it.
+fn accepted(location: &str, body: impl IntoResponse) -> Response {
+    at(StatusCode::ACCEPTED, location, body)
+}
+
+/// 201: `location` shows what was made.
+fn created(location: &str, body: impl IntoResponse) -> Response {
+    at(StatusCode::CREATED, location, body)
+}
+
+fn at(status: StatusCode, location: &str, body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// A key from a path: one that cannot exist is not found.
+fn key<K: std::str::FromStr>(text: &str) -> Result<K> {
+    text.parse().map_err(|_| Kind::NotFound.into())
+}

@@ -1,0 +1,152 @@
+//! Payments: refunds, and what gateways report.
+
+use axum::Json as Answer;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use millrace_avro::event::{EventId, Meta};
+use millrace_avro::events::payments::{PaymentCommand, PaymentView, RefundPayment};
+use millrace_avro::keys::{PaymentId, RefundId};
+use millrace_avro::money::Money;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{App, Market, Router, accepted, created, key};
+use crate::http::auth::Admin;
+use crate::http::etag::versioned;
+use crate::http::idempotency::Idempotent;
+use crate::http::json::Checks;
+use crate::http::problem::{Kind, Problem, Result};
+use crate::http::request;
+use crate::ports::{Message, ViewKey, WebhookError};
+
+const REASON_CHARS_MAX: usize = 500;
+
+pub(super) fn router() -> Router {
+    Router::new()
+        .route("/api/admin/payments/{id}", get(show))
+        .route("/api/admin/payments/{id}/refunds", post(refund))
+        .route("/api/webhooks/payments/{gateway}", post(webhook))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRefund {
+    amount: Money,
+    reason: String,
+}
+
+async fn show(State(app): State<App>, _admin: Admin, Path(id): Path<String>) -> Result<Response> {
+    let seen = app.views.payment(&key(&id)?).ok_or(Kind::NotFound)?;
+    Ok(versioned(seen.view.version, &*seen.view))
+}
+
+async fn refund(
+    State(app): State<App>,
+    Admin(client): Admin,
+    Path(id): Path<String>,
+    Idempotent { body, intent }: Idempotent<NewRefund>,
+) -> Result<Response> {
+    let id: PaymentId = key(&id)?;
+    let payment = app.views.payment(&id).ok_or(Kind::NotFound)?.view;
+    let mut checks = Checks::new();
+    checks.require(
+        body.amount.minor > 0,
+        "/amount/minor",
+        "range",
+        "more than 0",
+    );
+    let currency = payment.amount.currency;
+    let fits = body.amount.currency == currency;
+    checks.require(fits, "/amount/currency", "currency", &format!("{currency}"));
+    checks.text("/reason", &body.reason, REASON_CHARS_MAX);
+    checks.done()?;
+    let refund_id = RefundId::new(&format!("ref_{}", intent.id("refund", 0)));
+    let refund_id = refund_id.map_err(|_| Problem::new(Kind::Internal))?;
+    let command_id = intent.id("payment.refund", 0);
+    let refund = RefundPayment {
+        order_id: payment.order_id.clone(),
+        refund_id,
+        payment_id: Some(id.clone()),
+        amount: body.amount,
+        reason: body.reason,
+    };
+    let meta = request::current().command(command_id, client.user.as_str());
+    intent
+        .once(async move { ask_refund(&app, meta, &payment, refund).await })
+        .await
+}
+
+async fn ask_refund(
+    app: &Market,
+    meta: Meta,
+    payment: &PaymentView,
+    refund: RefundPayment,
+) -> Result<Response> {
+    let location = format!("/api/admin/payments/{}", payment.id);
+    let refund_id = refund.refund_id.clone();
+    let message = Message::Payment(payment.order_id.clone(), PaymentCommand::Refund(refund));
+    let wait = app.settings.times.command_wait;
+    let asked = app
+        .ask(meta, message, wait)
+        .await
+        .map_err(|problem| match problem.kind {
+            Kind::RefundTooLarge => problem.with("refundable", payment.refundable),
+            _ => problem,
+        })?;
+    let look = || {
+        let payment = app.views.payment(&payment.id)?.view;
+        payment
+            .refunds
+            .iter()
+            .find(|refund| refund.id == refund_id)
+            .cloned()
+    };
+    let shown = match asked {
+        Some(_) => {
+            app.settled(&ViewKey::Payment(payment.id.clone()), look)
+                .await
+        }
+        None => None,
+    };
+    Ok(match shown {
+        Some(refund) => created(&location, Answer(refund)),
+        None => accepted(
+            &location,
+            Answer(json!({ "id": refund_id, "status": "requested" })),
+        ),
+    })
+}
+
+/// 200 once the report is in the log; a gateway that hears anything else sends it again.
+async fn webhook(
+    State(app): State<App>,
+    Path(gateway): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode> {
+    let webhook = app.gateways.webhook(&gateway, &headers, &body)?;
+    let Some(webhook) = webhook else {
+        return Ok(StatusCode::OK);
+    };
+    // The same for a notice that is sent twice.
+    let cause = EventId::new(format!("{gateway}\n{}", webhook.id));
+    let id = EventId::derive(&cause, "payment.gateway_reported", 0);
+    let meta = request::current().command(id, &format!("gateway:{gateway}"));
+    let order = webhook.report.order_id.clone();
+    let message = Message::Payment(order, PaymentCommand::GatewayReported(webhook.report));
+    app.commands.append(meta, message).await?;
+    Ok(StatusCode::OK)
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::UnknownGateway => Kind::NotFound.into(),
+            WebhookError::Signature => Kind::InvalidSignature.into(),
+            WebhookError::Malformed(why) => Self::new(Kind::Malformed).detail(why),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The questions that cells of the saga's table ask about an order.
+
+use millrace_avro::events::orders::{CaptureMode, OrderState};
+use millrace_avro::events::payments::{AttemptStatus, PaymentStanding};
+
+use super::OrderLimits;
+
+/// A question about an order, as it is after what was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Does the payment cover the total?
+    Paid,
+    /// May another payment attempt begin?
+    AttemptsLeft,
+    /// Is every payment decided, and nothing kept?
+    Settled,
+    /// Is nothing left to ship, once this shipment has left?
+    NothingLeft,
+}
+
+impl Guard {
+    /// The answer.
+    pub(super) fn holds(self, order: &OrderState, limits: &OrderLimits, ships_all: bool) -> bool {
+        match self {
+            Self::Paid => is_paid(order),
+            Self::AttemptsLeft => order.payment_attempts < limits.payment_attempts_max,
+            Self::Settled => is_settled(order),
+            Self::NothingLeft => ships_all,
+        }
+    }
+}
+
+/// True if the payment covers the total: captured and not on its way back, or authorised where
+/// capture is manual.
+pub(super) fn is_paid(order: &OrderState) -> bool {
+    let total = order.totals.total.minor;
+    let covered = order.payments.as_ref().map_or(0, |standing| {
+        let captured = kept(standing);
+        match order.capture {
+            CaptureMode::Automatic => captured,
+            CaptureMode::Manual => captured.max(authorized(standing)),
+        }
+    });
+    covered >= total
+}
+
+/// True if no payment is under way and no money is kept.
+pub(super) fn is_settled(order: &OrderState) -> bool {
+    let Some(standing) = &order.payments else {
+        return order.payment_attempts == 0;
+    };
+    let all_heard_of = has_heard_of_all(order, standing);
+    all_heard_of
+        && !standing.attempts.iter().any(|a| is_live(a.status))
+        && standing.captured.minor == standing.refunded.minor
+}
+
+/// True if the payments know of every attempt that was begun.
+pub(super) fn has_heard_of_all(order: &OrderState, standing: &PaymentStanding) -> bool {
+    i64::try_from(standing.attempts.len()).is_ok_and(|known| known >= order.payment_attempts)
+}
+
+/// True while an attempt may still take money, or has money set aside.
+pub(super) fn is_live(status: AttemptStatus) -> bool {
+    use AttemptStatus as A;
+    matches!(
+        status,
+        A::Initiated | A::RequiresAction | A::Processing | A::Authorized
+    )
+}
+
+/// Minor units that were captured and are not on their way back.
+pub(super) fn kept(standing: &PaymentStanding) -> i64 {
+    standing
+        .captured
+        .minor
+        .saturating_sub(standing.refunded.minor)
+        .saturating_sub(standing.refunding.minor)
+}
+
+fn authorized(standing: &PaymentStanding) -> i64 {
+    let live = standing.attempts.iter().filter(|a| is_live(a.status));
+    live.map(|attempt| attempt.authorized.minor).sum()
+}

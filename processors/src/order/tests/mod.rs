@@ -1,0 +1,5 @@
+//! The saga: its table cell by cell, and an order's life in scenes.
+
+mod cells;
+mod scenes;
+mod stage;

@@ -1,0 +1,205 @@
+//! What a test holds of a driver: typed inputs, outputs and stores.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::{TestRecord, TopologyTestDriver};
+use crate::error::Error;
+use crate::headers::HeaderList;
+use crate::log::{Offset, TopicSlot};
+use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::store::KeyValueStore;
+use crate::task::Task;
+use crate::time::Timestamp;
+
+/// Pipes records into one topic of a driver.
+#[derive(Debug)]
+pub struct TestInput<'a, K, V> {
+    pub(super) driver: &'a mut TopologyTestDriver,
+    pub(super) topic: &'static str,
+    pub(super) types: PhantomData<fn(K, V)>,
+}
+
+impl<K: Data, V: Data> TestInput<'_, K, V> {
+    /// Pipes a record in, and processes whatever follows from it.
+    ///
+    /// # Errors
+    /// When key or value have no bytes, the topology does not read the topic, or a task fails.
+    pub fn pipe(&mut self, key: &K, value: &V, timestamp: Timestamp) -> Result<(), Error> {
+        self.pipe_with_headers(key, value, HeaderList::new(), timestamp)
+    }
+
+    /// As [`TestInput::pipe`], with headers.
+    ///
+    /// # Errors
+    /// As [`TestInput::pipe`].
+    pub fn pipe_with_headers(
+        &mut self,
+        key: &K,
+        value: &V,
+        mut headers: HeaderList,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        let resources = self.driver.places.resources.clone();
+        let key = to_bytes(self.topic, Role::Key, &resources, key, &mut headers);
+        let key = key.map_err(Error::Query)?;
+        let value = to_bytes(self.topic, Role::Value, &resources, value, &mut headers);
+        let value = value.map_err(Error::Query)?;
+        let (key, value) = (key.as_deref(), value.as_deref());
+        self.driver
+            .pipe_raw(self.topic, key, value, headers.view(), timestamp)
+    }
+}
+
+fn to_bytes<T: Data>(
+    topic: &str,
+    role: Role,
+    resources: &Resources,
+    value: &T,
+    headers: &mut HeaderList,
+) -> Result<Option<Vec<u8>>, SerdeError> {
+    let mut bytes = Vec::new();
+    let mut serde = T::serde(&SerdeContext {
+        topic,
+        role,
+        resources,
+    })?;
+    let presence = serde.serialize(value, headers, &mut bytes)?;
+    Ok((presence == Presence::Value).then_some(bytes))
+}
+
+/// Reads what a driver's topology has written to one topic; each record once.
+#[derive(Debug)]
+pub struct TestOutput<'a, K, V> {
+    pub(super) driver: &'a mut TopologyTestDriver,
+    pub(super) topic: Arc<str>,
+    pub(super) types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> TestOutput<'_, K, V> {
+    /// The next record; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the bytes are no `(K, V)`.
+    pub fn read(&mut self) -> Result<Option<TestRecord<K, V>>, Error> {
+        let written = self.driver.written.get_mut(&self.topic);
+        let Some(raw) = written.and_then(VecDeque::pop_front) else {
+            return Ok(None);
+        };
+        let topic = &*self.topic;
+        let resources = &self.driver.places.resources;
+        let decode = || {
+            let key = K::serde(&SerdeContext {
+                topic,
+                role: Role::Key,
+                resources,
+            })?
+            .deserialize(raw.key.as_deref(), raw.headers.view())?;
+            let value = V::serde(&SerdeContext {
+                topic,
+                role: Role::Value,
+                resources,
+            })?
+            .deserialize(raw.value.as_deref(), raw.headers.view())?;
+            Ok((key, value))
+        };
+        let (key, value) = decode().map_err(Error::Query)?;
+        Ok(Some(TestRecord {
+            key,
+            value,
+            timestamp: raw.timestamp,
+            headers: raw.headers,
+        }))
+    }
+
+    /// All records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_all(&mut self) -> Result<Vec<TestRecord<K, V>>, Error> {
+        let mut records = Vec::new();
+        while let Some(record) = self.read()? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// The keys of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_keys(&mut self) -> Result<Vec<K>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| record.key)
+            .collect())
+    }
+
+    /// The values of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_values(&mut self) -> Result<Vec<V>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| record.value)
+            .collect())
+    }
+
+    /// Keys and values of all records that were not read yet.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_key_values(&mut self) -> Result<Vec<(K, V)>, Error> {
+        Ok(self
+            .read_all()?
+            .into_iter()
+            .map(|record| (record.key, record.value))
+            .collect())
+    }
+}
+
+/// A store of a driver's topology.
+#[derive(Debug)]
+pub struct TestStore<'a, K: Data, V: Data> {
+    pub(super) task: &'a mut Task,
+    pub(super) handle: KeyValueStore<K, V>,
+}
+
+impl<K: Data, V: Data> TestStore<'_, K, V> {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the stored bytes are no `V`.
+    pub fn get(&mut self, key: &K) -> Result<Option<V>, Error> {
+        let (id, cx) = (self.task.id(), self.task.context());
+        self.handle
+            .get(cx, key)
+            .map_err(|source| Error::Task { task: id, source })
+    }
+
+    /// All keys and values, in the byte order of the keys.
+    ///
+    /// # Errors
+    /// When stored bytes are no `(K, V)`.
+    pub fn all(&mut self) -> Result<Vec<(K, V)>, Error> {
+        let (id, cx) = (self.task.id(), self.task.context());
+        self.handle
+            .all(cx)
+            .map_err(|source| Error::Task { task: id, source })
+    }
+
+    /// Writes a value before the test begins.
+    ///
+    /// # Errors
+    /// When key or value have no bytes.
+    pub fn put(&mut self, key: &K, value: &V) -> Result<(), Error> {
+        let id = self.task.id();
+        let put = self.handle.put(self.task.context_mut(), key, value);
+        put.map_err(|source| Error::Task { task: id, source })?;
+        self.task.committed(&[] as &[(TopicSlot, i32, Offset)])
+    }
+}

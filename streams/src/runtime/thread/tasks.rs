@@ -1,0 +1,273 @@
+//! How a stream thread comes to its tasks: the assignment, restore, and the way back.
+
+use std::time::Duration;
+
+use super::StreamThread;
+use crate::error::Error;
+use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition};
+use crate::runtime::restore::Restoring;
+use crate::runtime::shared::OpeningTask;
+
+impl StreamThread {
+    pub(super) fn follow_assignment(&mut self) -> Result<bool, Error> {
+        if let Some(assignment) = self.member.poll_assignment()? {
+            tracing::info!(
+                application = %self.shared.application,
+                epoch = assignment.epoch,
+                active = assignment.active.len(),
+                standby = assignment.standby.len(),
+                "assignment"
+            );
+            self.target = Some(assignment);
+        }
+        let Some(assignment) = self.target.clone() else {
+            return Ok(false);
+        };
+        let stays = |id: TaskId| assignment.active.contains(&id);
+        if self.running.keys().any(|id| !stays(*id)) {
+            self.commit(self.shared.moment())?;
+        }
+        self.demote(&assignment)?;
+        let held = |id: TaskId| stays(id) || assignment.standby.contains(&id);
+        self.close_tasks(|id| !held(id))?;
+        self.open_tasks(&assignment)?;
+        self.assign_inputs()?;
+        self.assign_changelogs()?;
+        self.member.confirm(&self.held())?;
+        self.target = None;
+        Ok(true)
+    }
+
+    /// Turns running tasks that stay here as standbys into standbys.
+    pub(super) fn demote(&mut self, assignment: &Assignment) -> Result<(), Error> {
+        for id in &assignment.standby {
+            if let Some(task) = self.running.remove(id) {
+                self.shared.unregister(*id, task.stores());
+                self.restoring
+                    .insert(*id, Restoring::new(*id, false, task.into_stores()));
+            } else if let Some(restoring) = self.restoring.get_mut(id) {
+                restoring.active = false;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_tasks(&mut self, assignment: &Assignment) -> Result<(), Error> {
+        let active = assignment.active.iter().map(|id| (*id, true));
+        let standby = assignment.standby.iter().map(|id| (*id, false));
+        for (id, active) in active.chain(standby) {
+            if self.running.contains_key(&id) {
+                continue;
+            }
+            if let Some(restoring) = self.restoring.get_mut(&id) {
+                // A standby takes over: what it has followed so far stays.
+                restoring.promote(active);
+                continue;
+            }
+            let stores = self.shared.open_stores(id, &mut self.outputs)?;
+            self.restoring
+                .insert(id, Restoring::new(id, active, stores));
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_tasks(&mut self, closes: impl Fn(TaskId) -> bool) -> Result<(), Error> {
+        let ids: Vec<TaskId> = self
+            .running
+            .keys()
+            .chain(self.restoring.keys())
+            .copied()
+            .filter(|id| closes(*id))
+            .collect();
+        for id in ids {
+            let stores = match (self.running.remove(&id), self.restoring.remove(&id)) {
+                (Some(task), _) => {
+                    self.shared.unregister(id, task.stores());
+                    task.into_stores()
+                }
+                (None, Some(restoring)) => restoring.into_stores(),
+                (None, None) => continue,
+            };
+            for store in stores {
+                store.into_store().close()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn held(&self) -> HeldTasks {
+        let restoring = |active| {
+            let of_kind = self
+                .restoring
+                .values()
+                .filter(move |task| task.active == active);
+            of_kind.map(|task| task.id)
+        };
+        HeldTasks {
+            active: self
+                .running
+                .keys()
+                .copied()
+                .chain(restoring(true))
+                .collect(),
+            standby: restoring(false).collect(),
+        }
+    }
+
+    /// Fetches the inputs of the running tasks, from where each has come to.
+    pub(super) fn assign_inputs(&mut self) -> Result<(), Error> {
+        let tasks = self.running.values();
+        let positions: Vec<_> = tasks.flat_map(|task| task.inputs().positions()).collect();
+        self.member.assign(&positions)?;
+        let paused: Vec<TopicPartition> = self
+            .running
+            .values()
+            .flat_map(|task| task.inputs().paused().cloned())
+            .collect();
+        if !paused.is_empty() {
+            self.member.pause(&paused)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn assign_changelogs(&mut self) -> Result<(), Error> {
+        let tasks = self.restoring.values().filter(|task| task.has_begun());
+        let positions: Vec<_> = tasks.flat_map(Restoring::positions).collect();
+        Ok(self.reader.assign(&positions)?)
+    }
+
+    pub(super) fn restore(&mut self) -> Result<bool, Error> {
+        if self.restoring.is_empty() {
+            return Ok(false);
+        }
+        self.begin_restores()?;
+        let busy = self.apply_changelogs()?;
+        let restored: Vec<TaskId> = self
+            .restoring
+            .values()
+            .filter(|task| task.active && task.is_restored())
+            .map(|task| task.id)
+            .collect();
+        if restored.is_empty() {
+            return Ok(busy);
+        }
+        for id in restored {
+            self.activate(id)?;
+        }
+        self.assign_inputs()?;
+        self.assign_changelogs()?;
+        Ok(true)
+    }
+
+    /// Finds out how far each changelog goes. The committed offsets are read first: that waits for
+    /// a commit that the task's owner before this one has under way, so that the end is behind it.
+    pub(super) fn begin_restores(&mut self) -> Result<(), Error> {
+        let waiting: Vec<TaskId> = self
+            .restoring
+            .values()
+            .filter(|task| !task.has_begun())
+            .map(|task| task.id)
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        for id in &waiting {
+            self.member.committed(&self.shared.input_partitions(*id))?;
+        }
+        for id in &waiting {
+            let Some(task) = self.restoring.get_mut(id) else {
+                continue;
+            };
+            let bounds = self.reader.bounds(&task.changelogs())?;
+            task.begin(&bounds)?;
+        }
+        self.assign_changelogs()
+    }
+
+    pub(super) fn apply_changelogs(&mut self) -> Result<bool, Error> {
+        if self
+            .restoring
+            .values()
+            .all(|task| task.active && task.is_restored())
+        {
+            return Ok(false);
+        }
+        let mut batches = std::mem::take(&mut self.fetched);
+        match self.reader.fetch(Duration::ZERO, &mut batches) {
+            Ok(()) => {}
+            Err(LogError::OffsetOutOfRange { partition, .. }) => {
+                // The changelog was cut off under a follower: it begins again from the start.
+                for task in self.restoring.values_mut() {
+                    task.restart(&partition);
+                }
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let busy = !batches.is_empty();
+        let now = self.shared.moment().wall_clock;
+        for batch in batches.drain(..) {
+            for task in self.restoring.values_mut() {
+                if task.apply(&batch, now)? {
+                    break;
+                }
+            }
+        }
+        self.fetched = batches;
+        Ok(busy)
+    }
+
+    /// Makes a restored task run. What the log may refuse comes first: until then the task stays
+    /// among the restoring ones, to be tried again.
+    pub(super) fn activate(&mut self, id: TaskId) -> Result<(), Error> {
+        let partitions = self.shared.input_partitions(id);
+        let committed = self.member.committed(&partitions)?;
+        let begin = self.begin_offsets(&partitions, committed)?;
+        let places = self.shared.places()?;
+        let Some(restoring) = self.restoring.remove(&id) else {
+            return Ok(());
+        };
+        let opening = OpeningTask {
+            id,
+            stores: restoring.into_stores(),
+            globals: self.globals.clone(),
+            begin,
+            wall_clock: self.shared.moment().wall_clock,
+        };
+        let mut task = self.shared.open_task(opening, &places, &mut self.outputs)?;
+        task.init(&mut self.outputs)?;
+        self.shared.register(id, task.stores());
+        self.running.insert(id, task);
+        tracing::info!(application = %self.shared.application, task = %id, "task runs");
+        Ok(())
+    }
+
+    /// Where to begin in each partition: at the committed offset, or as the reset policy says.
+    pub(super) fn begin_offsets(
+        &mut self,
+        partitions: &[TopicPartition],
+        committed: Vec<Option<CommittedOffset>>,
+    ) -> Result<Vec<(TopicPartition, CommittedOffset)>, Error> {
+        let bounds = self.member.bounds(partitions)?;
+        let mut begin = Vec::with_capacity(partitions.len());
+        for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {
+            let offset = match committed {
+                Some(committed) if committed.offset < bounds.start => {
+                    return Err(LogError::OffsetOutOfRange {
+                        partition: partition.clone(),
+                        wanted: committed.offset,
+                        start: bounds.start,
+                    }
+                    .into());
+                }
+                Some(committed) => committed,
+                None => CommittedOffset {
+                    offset: self.shared.reset_offset(bounds),
+                    metadata: String::new(),
+                },
+            };
+            begin.push((partition.clone(), offset));
+        }
+        Ok(begin)
+    }
+}

@@ -1,0 +1,93 @@
+//! All topologies of the market, by name: the plug-in point.
+
+use millrace_processors::cart::CartLimits;
+use millrace_processors::inventory::InventoryLimits;
+use millrace_processors::order::OrderLimits;
+use millrace_processors::payment::PaymentLimits;
+use millrace_processors::product::ProductLimits;
+use millrace_streams::{Topology, TopologyError};
+
+/// The limits of all rules: times, counts, sizes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Of orders.
+    pub orders: OrderLimits,
+    /// Of stock.
+    pub inventory: InventoryLimits,
+    /// Of payments.
+    pub payments: PaymentLimits,
+    /// Of carts.
+    pub carts: CartLimits,
+    /// Of products.
+    pub products: ProductLimits,
+}
+
+/// A topology that can be run by name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The name, which is also the application's id.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub purpose: &'static str,
+    /// Draws it.
+    pub define: fn(&Limits) -> Result<Topology, TopologyError>,
+}
+
+/// The topologies of the market, in the order in which an order passes them.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "products",
+        purpose: "decides what is offered",
+        define: |limits| crate::products(limits.products),
+    },
+    Entry {
+        name: "categories",
+        purpose: "decides how the offer is arranged",
+        define: |_| crate::categories(),
+    },
+    Entry {
+        name: "carts",
+        purpose: "decides what is in a cart",
+        define: |limits| crate::carts(limits.carts),
+    },
+    Entry {
+        name: "orders",
+        purpose: "leads an order through stock and payment",
+        define: |limits| crate::orders(limits.orders),
+    },
+    Entry {
+        name: "inventory",
+        purpose: "decides about the stock of a SKU",
+        define: |limits| crate::inventory(limits.inventory),
+    },
+    Entry {
+        name: "payments",
+        purpose: "decides about the money of an order",
+        define: |limits| crate::payments(limits.payments),
+    },
+];
+
+/// The entries of a comma-separated list of names; all of them for `None`.
+///
+/// # Errors
+/// The first name that no topology has, with those that there are.
+pub fn select(only: Option<&str>) -> Result<Vec<&'static Entry>, String> {
+    let Some(only) = only else {
+        return Ok(ENTRIES.iter().collect());
+    };
+    let find = |name: &str| {
+        let found = ENTRIES.iter().find(|entry| entry.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
+            format!(
+                "no topology is named `{name}`; there are {}",
+                known.join(", ")
+            )
+        })
+    };
+    only.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(find)
+        .collect()
+}
