@@ -131,6 +131,11 @@ impl Inputs {
         }
     }
 
+    /// The bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queues.iter().map(|queue| queue.bytes).sum()
+    }
+
     /// True if something was processed since the last commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.queues

@@ -24,11 +24,15 @@ use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::Shared;
 use crate::serde::SerdeError;
-use crate::task::Task;
+use crate::task::{Inputs, Task};
 use crate::time::Timestamp;
 
 /// The records that a task processes before the next task has its turn.
 const TURN_RECORDS: usize = 1_000;
+/// While this much waits in tasks that can go on, nothing is fetched: the rest waits in the client,
+/// so that partitions are paused for tasks that cannot go on alone. A pause throws away what the
+/// client has fetched ahead.
+const FETCH_AT_BYTES: usize = 512 << 10;
 /// The output that is handed to the log before the commit, so that sending and processing overlap.
 const SEND_BYTES: usize = 64 << 10;
 /// The longest wait for records when there is nothing else to do.
@@ -244,11 +248,11 @@ impl StreamThread {
     // --- records
 
     fn fetch(&mut self, now: Moment, busy: bool) -> Result<bool, Error> {
-        let ready = self
-            .running
-            .values()
-            .any(|task| task.inputs().next_queue().is_some());
-        let wait = if busy || ready {
+        let ready_bytes = self.ready_bytes();
+        if ready_bytes.is_some_and(|bytes| bytes >= FETCH_AT_BYTES) {
+            return Ok(true);
+        }
+        let wait = if busy || ready_bytes.is_some() {
             Duration::ZERO
         } else {
             self.idle_wait(now)
@@ -262,6 +266,13 @@ impl StreamThread {
         self.fetched = batches;
         self.balance()?;
         Ok(!self.drained)
+    }
+
+    /// The bytes that wait in tasks that can go on, if any can.
+    fn ready_bytes(&self) -> Option<usize> {
+        let inputs = self.running.values().map(Task::inputs);
+        let ready = inputs.filter(|inputs| inputs.next_queue().is_some());
+        ready.map(Inputs::bytes).reduce(|sum, bytes| sum + bytes)
     }
 
     fn take_in(&mut self, batch: RecordBatch) {
@@ -343,11 +354,7 @@ impl StreamThread {
     // --- commit
 
     fn commit_if_due(&mut self, now: Moment) -> Result<bool, Error> {
-        let ready = self
-            .running
-            .values()
-            .any(|task| task.inputs().next_queue().is_some());
-        let drained = self.drained && !ready;
+        let drained = self.drained && self.ready_bytes().is_none();
         if !self
             .policy
             .is_due(now.elapsed, self.uncommitted_bytes(), drained)
