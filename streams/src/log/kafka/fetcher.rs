@@ -223,6 +223,7 @@ impl Fetcher {
         Ok(())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "who is removed is gone")]
     fn remove(&mut self, seats: Vec<Seat>) -> Result<(), LogError> {
         if seats.is_empty() {
             return Ok(());
@@ -458,10 +459,9 @@ impl Sorter<'_> {
             if owed
                 && !told
                 && let Some(batch) = self.batch_of(place)
+                && let Some(batch) = self.into.get_mut(batch)
             {
-                if let Some(batch) = self.into.get_mut(batch) {
-                    batch.at_end = true;
-                }
+                batch.at_end = true;
             }
         }
     }
