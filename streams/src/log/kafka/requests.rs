@@ -181,7 +181,7 @@ impl HeartbeatRequest<'_> {
         let identity = self.identity.as_ref();
         body.i32(identity.map_or(-1, |identity| identity.rebalance_timeout_ms));
         nullable(&mut body, self.topology, |body, topology| {
-            encode_topology(body, topology)
+            encode_topology(body, topology);
         });
         self.encode_held(&mut body);
         body.nullable_string(identity.map(|identity| identity.process_id));
@@ -268,7 +268,7 @@ fn encode_subtopology(body: &mut Encoder, subtopology: &SubtopologyMetadata) {
         encode_topic(body, name, None, &[("cleanup.policy", "compact")]);
     });
     body.array(&subtopology.repartition_sinks, |body, name| {
-        body.string(name)
+        body.string(name);
     });
     body.array(&subtopology.repartition_sources, |body, topic| {
         let InternalTopic { name, partitions } = topic;

@@ -262,7 +262,7 @@ impl TopicHandle {
         let fields = [
             field(Kind::RD_KAFKA_VTYPE_RKT, |u| u.rkt = self.topic.0),
             field(Kind::RD_KAFKA_VTYPE_PARTITION, |u| {
-                u.i32_ = record.partition
+                u.i32_ = record.partition;
             }),
             field(Kind::RD_KAFKA_VTYPE_MSGFLAGS, |u| u.i = COPY),
             field(Kind::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
