@@ -80,10 +80,15 @@ fn one_task(h: &Own) -> (App, Client) {
     (app, client)
 }
 
+#[expect(clippy::disallowed_methods, reason = "these tests measure")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Passes time, because the passing of time is what is tested.
 fn pass(time: Duration) {
-    let end = Instant::now() + time;
-    while let Some(rest) = end.checked_duration_since(Instant::now()) {
+    let end = now() + time;
+    while let Some(rest) = end.checked_duration_since(now()) {
         thread::park_timeout(rest);
     }
 }
@@ -101,7 +106,7 @@ fn a_commit_whose_answer_is_lost_is_unknown_and_happened_once() {
     );
     client.send(&to, "k", "once");
     proxy.arm(Fault::LoseAnswer(END_TXN));
-    let began = Instant::now();
+    let began = now();
     let outcome = client.member.commit(&[(from.clone(), offset(1, "once"))]);
     assert!(
         matches!(outcome, Err(CommitError::Unknown(_))),
@@ -160,7 +165,7 @@ fn a_commit_at_a_silent_broker_ends_in_time_and_is_made_up_for() {
     client.commit_at(&from, offset(1, ""));
     client.send(&to, "k", "silence");
     h.broker.borrow_mut().pause().expect("paused");
-    let began = Instant::now();
+    let began = now();
     let outcome = client.member.commit(&[(from.clone(), offset(2, ""))]);
     outcome.expect_err("no answer");
     assert!(began.elapsed() < COMMIT_LIMIT, "{:?}", began.elapsed());

@@ -4,20 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset as KafkaOffset;
 use rdkafka::config::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::ffi::{Consumer, Message, NativeError};
-use crate::headers::HeaderList;
-use crate::log::{
-    Bounds, CommittedOffset, LogError, Offset, RawRecord, RecordBatch, TopicPartition,
-};
+use super::ffi::{Consumer, NativeError};
+use super::lists::{list_at, list_of};
+use super::sorter::{Failure, Seat, Seats};
+use crate::log::{Bounds, CommittedOffset, LogError, Offset, RecordBatch, TopicPartition};
 
 /// Messages per fetch: enough to make a call cheap, few enough to come back soon.
 const MESSAGES_PER_FETCH: usize = 4_096;
-/// Used-up batches that are kept to be filled again.
-const SPARE_BATCHES: usize = 64;
 /// How long a topic that was made a moment ago may be unknown to some broker.
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
 /// How long to wait for one answer. The library may miss that a coordinator is back, and sleep on
@@ -30,38 +27,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Fetcher {
     consumer: Consumer,
     timeout: Duration,
-    seats: Vec<Seat>,
-    /// Topic and partition to the place in `seats`.
-    places: HashMap<Arc<str>, HashMap<i32, usize>>,
+    seats: Seats,
     /// Topics that are known to exist, with their partitions.
     partitions: HashMap<Arc<str>, i32>,
-    /// An error that came behind records; the next fetch tells it.
-    failure: Option<Failure>,
-    spare: Vec<RecordBatch>,
-    headers: HeaderList,
-}
-
-/// An assigned partition.
-struct Seat {
-    partition: TopicPartition,
-    position: Offset,
-    /// It is to bring nothing for the time being.
-    paused: bool,
-    /// The client has been told so. Telling it costs what was fetched ahead, so that waits until
-    /// the next fetch: a pause that was taken back by then costs nothing.
-    stopped: bool,
-    /// The client has given it up after an error; only a new assignment brings it back.
-    broken: bool,
-    /// `position` was the end when it was last heard of.
-    at_end: bool,
-    /// Whoever has assigned it anew has not been told so. The client tells an end only once.
-    owes_end: bool,
-}
-
-enum Failure {
-    /// The offset to read next is gone.
-    OutOfRange(TopicPartition, Offset),
-    Other(LogError),
 }
 
 impl Fetcher {
@@ -70,12 +38,8 @@ impl Fetcher {
         Ok(Self {
             consumer: Consumer::start(config).map_err(config_error)?,
             timeout,
-            seats: Vec::new(),
-            places: HashMap::new(),
+            seats: Seats::default(),
             partitions: HashMap::new(),
-            failure: None,
-            spare: Vec::new(),
-            headers: HeaderList::new(),
         })
     }
 
@@ -198,42 +162,18 @@ impl Fetcher {
         wanted
             .iter()
             .try_for_each(|(partition, _)| self.check_exists(partition))?;
-        let stays = |seat: &Seat| {
-            let at = |(partition, offset): &(TopicPartition, Offset)| {
-                *partition == seat.partition && *offset == seat.position
-            };
-            !seat.broken && wanted.iter().any(at)
-        };
-        let (mut kept, removed): (Vec<_>, Vec<_>) = self.seats.drain(..).partition(stays);
-        for seat in &mut kept {
-            seat.paused = false;
-            seat.owes_end = seat.at_end;
-        }
-        let is_kept = |partition: &TopicPartition| kept.iter().any(|s| s.partition == *partition);
-        let added: Vec<_> = wanted
-            .iter()
-            .filter(|(p, _)| !is_kept(p))
-            .cloned()
-            .collect();
-        self.seats = kept;
-        self.failure = None;
-        self.remove(removed)?;
-        self.add(added)?;
-        self.index();
-        Ok(())
+        let (removed, added) = self.seats.replace(wanted);
+        self.remove(&removed)?;
+        self.add(&added)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "who is removed is gone")]
-    fn remove(&mut self, seats: Vec<Seat>) -> Result<(), LogError> {
+    fn remove(&self, seats: &[Seat]) -> Result<(), LogError> {
         if seats.is_empty() {
             return Ok(());
         }
         // A pause would outlive the assignment.
-        let paused = seats
-            .iter()
-            .filter(|seat| seat.paused)
-            .map(|seat| &seat.partition);
-        let stopped = list_of(paused);
+        let stopped = seats.iter().filter(|seat| seat.stopped);
+        let stopped = list_of(stopped.map(|seat| &seat.partition));
         if stopped.count() > 0 {
             self.consumer.resume(&stopped).map_err(unavailable)?;
         }
@@ -241,89 +181,37 @@ impl Fetcher {
         self.consumer.remove(&list).map_err(unavailable)
     }
 
-    fn add(&mut self, wanted: Vec<(TopicPartition, Offset)>) -> Result<(), LogError> {
+    fn add(&self, wanted: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let list = list_at(
-            wanted
-                .iter()
-                .map(|(p, offset)| (p, KafkaOffset::Offset(*offset))),
-        );
-        self.consumer.add(&list).map_err(unavailable)?;
-        self.seats
-            .extend(wanted.into_iter().map(|(partition, position)| Seat {
-                partition,
-                position,
-                paused: false,
-                stopped: false,
-                broken: false,
-                at_end: false,
-                owes_end: false,
-            }));
-        Ok(())
-    }
-
-    fn index(&mut self) {
-        self.places.clear();
-        for (index, seat) in self.seats.iter().enumerate() {
-            let places = self
-                .places
-                .entry(Arc::clone(&seat.partition.topic))
-                .or_default();
-            places.insert(seat.partition.partition, index);
-        }
+        let at = wanted.iter();
+        let list = list_at(at.map(|(p, offset)| (p, KafkaOffset::Offset(*offset))));
+        self.consumer.add(&list).map_err(unavailable)
     }
 
     /// Stops fetching these partitions.
     pub(super) fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        self.set_paused(partitions, true)
+        self.seats.set_paused(partitions, true)
     }
 
     /// Goes on fetching them.
     pub(super) fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        self.set_paused(partitions, false)
-    }
-
-    fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
-        for partition in partitions {
-            let place = self.place(&partition.topic, partition.partition);
-            let seat = place
-                .and_then(|place| self.seats.get_mut(place))
-                .ok_or_else(|| LogError::Config(format!("`{partition}` is not assigned")))?;
-            seat.paused = paused;
-        }
-        Ok(())
+        self.seats.set_paused(partitions, false)
     }
 
     /// Tells the client which partitions to stop, and which to go on with.
     fn apply_pauses(&mut self) -> Result<(), LogError> {
-        if self.seats.iter().all(|seat| seat.paused == seat.stopped) {
-            return Ok(());
-        }
-        let changed = |stop: bool| {
-            let seats = self.seats.iter();
-            list_of(
-                seats
-                    .filter(|seat| seat.paused == stop && seat.stopped != stop)
-                    .map(|seat| &seat.partition),
-            )
-        };
-        let (stop, go_on) = (changed(true), changed(false));
+        let stop = list_of(self.seats.to_stop(true));
         if stop.count() > 0 {
             self.consumer.pause(&stop).map_err(unavailable)?;
         }
+        let go_on = list_of(self.seats.to_stop(false));
         if go_on.count() > 0 {
             self.consumer.resume(&go_on).map_err(unavailable)?;
         }
-        for seat in &mut self.seats {
-            seat.stopped = seat.paused;
-        }
+        self.seats.note_stopped();
         Ok(())
-    }
-
-    fn place(&self, topic: &str, partition: i32) -> Option<usize> {
-        self.places.get(topic)?.get(&partition).copied()
     }
 
     /// Appends what arrived to `into`, at most one batch per partition.
@@ -332,37 +220,30 @@ impl Fetcher {
         max_wait: Duration,
         into: &mut Vec<RecordBatch>,
     ) -> Result<(), LogError> {
-        if let Some(failure) = self.failure.take() {
+        if let Some(failure) = self.seats.take_failure() {
             return Err(self.explain(failure));
         }
-        self.apply_pauses()?;
-        let owes_end = self.seats.iter().any(|seat| seat.owes_end);
-        let max_wait = if owes_end { Duration::ZERO } else { max_wait };
-        let mut sorter = Sorter {
-            seats: &mut self.seats,
-            places: &self.places,
-            spare: &mut self.spare,
-            headers: &mut self.headers,
-            failure: &mut self.failure,
-            into,
-            filled: Vec::new(),
-            last: None,
+        if self.seats.is_pausing() {
+            self.apply_pauses()?;
+        }
+        let max_wait = if self.seats.owes_end() {
+            Duration::ZERO
+        } else {
+            max_wait
         };
+        let before = into.len();
+        let mut sorter = self.seats.sort(into);
         self.consumer
-            .drain(max_wait, MESSAGES_PER_FETCH, |message| {
-                sorter.take(message);
-            });
-        if owes_end {
-            sorter.tell_ends();
+            .drain(max_wait, MESSAGES_PER_FETCH, |message| sorter.take(message));
+        sorter.finish();
+        // Records first: an error behind them is told by the next fetch.
+        if into.len() > before {
+            return Ok(());
         }
-        let silent = sorter.filled.is_empty();
-        match self.failure.take() {
-            // Records first: the error is told by the next fetch.
-            Some(failure) if !silent => self.failure = Some(failure),
-            Some(failure) => return Err(self.explain(failure)),
-            None => {}
+        match self.seats.take_failure() {
+            Some(failure) => Err(self.explain(failure)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn explain(&mut self, failure: Failure) -> LogError {
@@ -383,178 +264,8 @@ impl Fetcher {
 
     /// Takes a batch back.
     pub(super) fn recycle(&mut self, batch: RecordBatch) {
-        if self.spare.len() < SPARE_BATCHES {
-            self.spare.push(batch);
-        }
+        self.seats.recycle(batch);
     }
-}
-
-/// Sorts the messages of one fetch into batches by partition.
-struct Sorter<'a> {
-    seats: &'a mut Vec<Seat>,
-    places: &'a HashMap<Arc<str>, HashMap<i32, usize>>,
-    spare: &'a mut Vec<RecordBatch>,
-    headers: &'a mut HeaderList,
-    failure: &'a mut Option<Failure>,
-    into: &'a mut Vec<RecordBatch>,
-    /// Which batch of `into` belongs to which seat.
-    filled: Vec<(usize, usize)>,
-    /// The topic and partition of the message before, with its seat and batch: messages come in
-    /// runs of one partition.
-    last: Option<(usize, i32, usize, usize)>,
-}
-
-impl Sorter<'_> {
-    fn take(&mut self, message: &Message<'_>) {
-        match message.error() {
-            None => self.record(message),
-            Some(RDKafkaErrorCode::PartitionEOF) => self.end(message),
-            Some(error) => self.error(message, error),
-        }
-    }
-
-    fn record(&mut self, message: &Message<'_>) {
-        let Some((seat, batch)) = self.target(message) else {
-            return;
-        };
-        self.headers.clear();
-        message.copy_headers(self.headers);
-        let (Some(seat), Some(batch)) = (self.seats.get_mut(seat), self.into.get_mut(batch)) else {
-            return;
-        };
-        if message.offset() < seat.position {
-            return;
-        }
-        batch.push(RawRecord {
-            offset: message.offset(),
-            timestamp: message.timestamp(),
-            headers: self.headers.view(),
-            key: message.key(),
-            value: message.value(),
-        });
-        seat.position = batch.position;
-        (batch.at_end, seat.at_end) = (false, false);
-    }
-
-    fn end(&mut self, message: &Message<'_>) {
-        let Some((seat, batch)) = self.target(message) else {
-            return;
-        };
-        if let (Some(seat), Some(batch)) = (self.seats.get_mut(seat), self.into.get_mut(batch)) {
-            // Markers behind the last record take offsets too.
-            seat.position = seat.position.max(message.offset());
-            batch.position = seat.position;
-            (batch.at_end, seat.at_end) = (true, true);
-        }
-    }
-
-    /// Tells again where partitions end that were assigned anew, and brought nothing.
-    fn tell_ends(&mut self) {
-        for place in 0..self.seats.len() {
-            let Some(seat) = self.seats.get_mut(place) else {
-                continue;
-            };
-            let owed = std::mem::take(&mut seat.owes_end) && seat.at_end;
-            let told = self.filled.iter().any(|(filled, _)| *filled == place);
-            if owed
-                && !told
-                && let Some(batch) = self.batch_of(place)
-                && let Some(batch) = self.into.get_mut(batch)
-            {
-                batch.at_end = true;
-            }
-        }
-    }
-
-    fn error(&mut self, message: &Message<'_>, error: RDKafkaErrorCode) {
-        let text = message
-            .value()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
-        let topic = message.topic().unwrap_or_default();
-        let seat = self
-            .seat(message)
-            .and_then(|place| self.seats.get_mut(place));
-        let Some(seat) = seat else {
-            // About no partition of ours: brokers that come and go.
-            tracing::debug!(%error, topic, %text, "the consumer reports");
-            return;
-        };
-        seat.broken = true;
-        let failure = match error {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                Failure::OutOfRange(seat.partition.clone(), seat.position)
-            }
-            _ => {
-                let text = format!("`{}`: {error}: {text}", seat.partition);
-                Failure::Other(LogError::Unavailable(text))
-            }
-        };
-        self.failure.get_or_insert(failure);
-    }
-
-    fn seat(&self, message: &Message<'_>) -> Option<usize> {
-        let places = self.places.get(message.topic()?)?;
-        places.get(&message.partition()).copied()
-    }
-
-    /// The seat and the batch of a message; `None` if its partition is not assigned any more.
-    fn target(&mut self, message: &Message<'_>) -> Option<(usize, usize)> {
-        let (topic, partition) = (message.topic_address(), message.partition());
-        if let Some((t, p, seat, batch)) = self.last
-            && (t, p) == (topic, partition)
-        {
-            return Some((seat, batch));
-        }
-        let seat = self.seat(message)?;
-        let batch = self.batch_of(seat)?;
-        self.last = Some((topic, partition, seat, batch));
-        Some((seat, batch))
-    }
-
-    fn batch_of(&mut self, seat: usize) -> Option<usize> {
-        if let Some((_, batch)) = self.filled.iter().find(|(filled, _)| *filled == seat) {
-            return Some(*batch);
-        }
-        let mut batch = self.spare.pop().unwrap_or_default();
-        let reader = self.seats.get(seat)?;
-        batch.reset(reader.partition.clone());
-        batch.position = reader.position;
-        self.into.push(batch);
-        self.filled.push((seat, self.into.len() - 1));
-        Some(self.into.len() - 1)
-    }
-}
-
-fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-    list_at(
-        partitions
-            .into_iter()
-            .map(|partition| (partition, KafkaOffset::Invalid)),
-    )
-}
-
-fn list_at<'a>(
-    partitions: impl Iterator<Item = (&'a TopicPartition, KafkaOffset)>,
-) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (partition, offset) in partitions {
-        let mut element = list.add_partition(&partition.topic, partition.partition);
-        // Only an offset of a kind that does not occur here is refused.
-        let _ = element.set_offset(offset);
-    }
-    list
-}
-
-/// A list of offsets to commit, with their metadata.
-pub(super) fn list_to_commit(offsets: &[(TopicPartition, CommittedOffset)]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, committed) in offsets {
-        let mut element = list.add_partition(&partition.topic, partition.partition);
-        let _ = element.set_offset(KafkaOffset::Offset(committed.offset));
-        element.set_metadata(&committed.metadata);
-    }
-    list
 }
 
 /// Errors that asking again does not mend.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::fetcher::{Fetcher, list_to_commit};
+use super::fetcher::Fetcher;
 use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
+use super::lists::list_to_commit;
 use super::options::KafkaOptions;
 use super::transaction::{Cause, Transactor};
 use crate::log::{

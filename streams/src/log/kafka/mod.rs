@@ -7,7 +7,7 @@
 //! | `wire`, `requests` | the few requests of membership, on a connection of their own |
 //! | `membership`, `heartbeat` | what a member says and understands; the thread that says it |
 //! | `transaction`, `outbox`, `watchdog` | exactly once: the producer, and the one way back |
-//! | `fetcher` | reading assigned partitions into batches |
+//! | `fetcher`, `sorter` | reading assigned partitions into batches |
 //! | `member`, `reader`, `writer`, `admin` | the port |
 //!
 //! The broker creates changelog and repartition topics, places tasks and standbys, and refuses
@@ -35,12 +35,14 @@ mod context;
 mod fetcher;
 mod ffi;
 mod heartbeat;
+mod lists;
 mod member;
 mod membership;
 mod options;
 mod outbox;
 mod reader;
 mod requests;
+mod sorter;
 mod transaction;
 mod watchdog;
 mod wire;
