@@ -213,10 +213,6 @@ pub async fn wait_for<T>(
 }
 
 /// The moment `limit` from now.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a wait of a client has a deadline"
-)]
 fn deadline(limit: Duration) -> Instant {
     Instant::now() + limit
 }
