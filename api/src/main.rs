@@ -64,7 +64,7 @@ fn serve(settings: Settings) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         let outside = Outside {
-            gateway: BuiltInGateway::open(&settings, &signing_secret())?,
+            gateway: Some(BuiltInGateway::open(&settings, &signing_secret())?),
             mailer,
         };
         let ground = Ground::open(&settings)?;

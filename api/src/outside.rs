@@ -4,11 +4,23 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use axum::http::HeaderMap;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::accounts::mail::{Mail, Mailer};
+use crate::ports::{Gateways, Webhook, WebhookError};
+
+/// No payment gateway: every webhook is of an unknown one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoGateways;
+
+impl Gateways for NoGateways {
+    fn webhook(&self, _: &str, _: &HeaderMap, _: &[u8]) -> Result<Option<Webhook>, WebhookError> {
+        Err(WebhookError::UnknownGateway)
+    }
+}
 
 /// Puts mails into a folder, one file each, readable by the owner only: for machines without a
 /// mail server. A mail that is sent again replaces its file.

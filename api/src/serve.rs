@@ -30,7 +30,8 @@ use crate::live::commands::LogCommands;
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
-use crate::ports::Commands;
+use crate::outside::NoGateways;
+use crate::ports::{Commands, Gateways};
 use crate::registry_http;
 use crate::seed;
 use crate::sql::Sql;
@@ -46,8 +47,8 @@ const DEFAULT_ADMIN: &str = "admin@localhost";
 /// What the composition takes from outside.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// Takes the market's payments and tells what became of them.
-    pub gateway: BuiltInGateway,
+    /// Takes the market's payments and tells what became of them; without one, payments wait.
+    pub gateway: Option<BuiltInGateway>,
     /// Sends mails that carry a secret.
     pub mailer: Arc<dyn Mailer>,
 }
@@ -147,21 +148,30 @@ impl Instance {
         let (ground, applications, views, commands, calls) = {
             let (settings, gateway) = (settings.clone(), outside.gateway.clone());
             let runtime = Handle::current();
-            let start = move || start_streams(&settings, ground, &gateway, runtime);
+            let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
         let commands: Arc<dyn Commands> = commands;
-        outside.gateway.deliver_to(commands.clone());
+        let gateways: Arc<dyn Gateways> = match &outside.gateway {
+            Some(gateway) => {
+                gateway.deliver_to(commands.clone());
+                Arc::new(gateway.clone())
+            }
+            None => Arc::new(NoGateways),
+        };
         let ports = Ports {
             commands,
             views: views.views(),
-            gateways: Arc::new(outside.gateway.clone()),
+            gateways,
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
         let app = Market::open(settings, sql, ports).await?;
         ensure_admin(&app).await?;
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
-        let mut routes = market::router(app.clone()).merge(outside.gateway.router());
+        let mut routes = market::router(app.clone());
+        if let Some(gateway) = &outside.gateway {
+            routes = routes.merge(gateway.router());
+        }
         if let Some(registry) = ground.registry {
             routes = routes.nest("/registry", registry_http::router(registry));
         }
@@ -270,7 +280,7 @@ async fn seed_catalogue(app: App) {
 fn start_streams(
     settings: &Settings,
     ground: Ground,
-    gateway: &BuiltInGateway,
+    gateway: Option<&BuiltInGateway>,
     runtime: Handle,
 ) -> Result<Started> {
     let entries = entries(settings)?;
@@ -294,8 +304,9 @@ fn start_streams(
     let views = LogViews::start(ground.log.clone(), &ground.resources)?;
     let commands = LogCommands::new(ground.log.writer("api")?, &ground.resources)?;
     let instance = state.process_id();
-    let calls = pays
-        .then(|| gateway.start_calls(&ground, instance, runtime))
+    let calls = gateway
+        .filter(|_| pays)
+        .map(|gateway| gateway.start_calls(&ground, instance, runtime))
         .transpose()?;
     Ok((ground, applications, views, Arc::new(commands), calls))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millrace_api::accounts::Role;
 use millrace_api::config::{Options, Settings, Span};
-use millrace_api::outside::{MailFolder, NoGateways};
+use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ impl TestMarket {
         let ground = Ground::open(&settings).unwrap();
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         let outside = Outside {
-            gateways: Arc::new(NoGateways),
+            gateway: None,
             mailer,
         };
         let instance = Instance::start(settings, ground, outside).await.unwrap();
