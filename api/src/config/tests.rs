@@ -1,3 +1,5 @@
+//! What the settings are, from flags, the environment and files.
+
 use clap::Parser as _;
 
 use super::*;
