@@ -122,12 +122,14 @@ fn pauses(repository: &Repository) -> Vec<Finding> {
     findings.collect()
 }
 
-/// True if the line above says that the pause is the fault that a test injects.
+/// True if the line above says that the pause is the fault that a test injects, or polls.
 fn is_injected(text: &str, line: usize) -> bool {
     let above = line
         .checked_sub(2)
         .and_then(|index| text.lines().nth(index));
-    above.is_some_and(|above| above.contains("The pause is the fault"))
+    above.is_some_and(|above| {
+        above.contains("The pause is the fault") || above.contains("between two looks")
+    })
 }
 
 fn lints(repository: &Repository) -> Vec<Finding> {
