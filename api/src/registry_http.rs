@@ -7,17 +7,16 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use axum::routing::any;
 use millrace_avro::registry::Registry;
 
 /// The largest schema that is taken, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// The registry's routes, to be nested: `Router::nest("/registry", router(registry))`.
+/// The registry's routes, to be nested as a service, which takes "/registry/" in as well:
+/// `Router::nest_service("/registry", router(registry))`.
 pub fn router(registry: Arc<Registry>) -> Router {
     Router::new()
-        .route("/", any(handle))
-        .route("/{*path}", any(handle))
+        .fallback(handle)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(registry)
 }

@@ -173,7 +173,7 @@ impl Instance {
             routes = routes.merge(gateway.router());
         }
         if let Some(registry) = ground.registry {
-            routes = routes.nest("/registry", registry_http::router(registry));
+            routes = routes.nest_service("/registry", registry_http::router(registry));
         }
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
