@@ -244,15 +244,31 @@ impl Run<'_> {
 
     fn attempt_is_due(&mut self, index: usize) {
         let attempt = &mut self.payments.attempts[index];
-        if attempt.awaiting.is_some() && attempt.tries < self.limits.tries_max {
+        let capture = attempt.capture;
+        let tries_max = attempt
+            .awaiting
+            .map(|action| self.limits.tries(action, capture));
+        if tries_max.is_some_and(|tries_max| attempt.tries < tries_max) {
             return self.ask_once_more(index);
         }
         attempt.due_ms = None;
-        if attempt.awaiting == Some(GatewayAction::Void) {
-            let id = attempt.payment_id.clone();
-            let detail = format!("`{id}` was neither voided nor refused; look at the gateway");
-            return self.audit(Note::alert("void-unanswered", detail));
+        let (id, manual) = (
+            attempt.payment_id.clone(),
+            attempt.capture == CaptureMode::Manual,
+        );
+        match attempt.awaiting {
+            Some(GatewayAction::Void) => {
+                let detail = format!("`{id}` was neither voided nor refused; look at the gateway");
+                return self.audit(Note::alert("void-unanswered", detail));
+            }
+            // Goods may have left for this money: it is not given up by itself.
+            Some(GatewayAction::Capture) if manual => {
+                let detail = format!("`{id}` was not captured; ask again");
+                return self.audit(Note::alert("capture-unanswered", detail));
+            }
+            _ => {}
         }
+        let attempt = &mut self.payments.attempts[index];
         // It may have taken money all the same: then that money goes back by itself.
         attempt.unwanted = true;
         attempt.abandoned = true;
@@ -281,7 +297,7 @@ impl Run<'_> {
     }
 
     fn refund_is_due(&mut self, index: usize) {
-        if self.payments.refunds[index].tries < self.limits.tries_max {
+        if self.payments.refunds[index].tries < self.limits.owed_tries_max {
             return self.ask_refund(index);
         }
         let refund = &mut self.payments.refunds[index];

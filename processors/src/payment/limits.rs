@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use millrace_avro::events::orders::CaptureMode;
+use millrace_avro::events::payments::GatewayAction;
+
 /// The times and counts that bound payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentLimits {
@@ -9,8 +12,11 @@ pub struct PaymentLimits {
     pub answer_within: Duration,
     /// The longest wait before a gateway is asked again.
     pub answer_within_max: Duration,
-    /// How often a gateway is asked the same before the call is given up.
+    /// How often a gateway is asked to take money before the attempt is given up.
     pub tries_max: i64,
+    /// How often a gateway is asked for what has to happen before somebody has to look: to give
+    /// money back or free, to take money for goods that have left.
+    pub owed_tries_max: i64,
     /// How long a customer, or a gateway that said it works on it, may take.
     pub progress_within: Duration,
     /// How many facts an attempt keeps.
@@ -27,6 +33,8 @@ impl Default for PaymentLimits {
             answer_within: Duration::from_secs(10),
             answer_within_max: Duration::from_secs(300),
             tries_max: 6,
+            // About a day.
+            owed_tries_max: 300,
             progress_within: Duration::from_secs(60 * 60),
             facts_max: 128,
             refunds_of_undone_max: 16,
@@ -36,6 +44,16 @@ impl Default for PaymentLimits {
 }
 
 impl PaymentLimits {
+    /// How often an action is asked.
+    pub(super) fn tries(&self, action: GatewayAction, capture: CaptureMode) -> i64 {
+        match (action, capture) {
+            (GatewayAction::Authorize, _) => self.tries_max,
+            (GatewayAction::Capture, CaptureMode::Automatic) => self.tries_max,
+            (GatewayAction::Capture, CaptureMode::Manual) => self.owed_tries_max,
+            (GatewayAction::Void | GatewayAction::Refund, _) => self.owed_tries_max,
+        }
+    }
+
     /// How long to wait for the answer to try number `tries` (from 1).
     pub fn patience(&self, tries: i64) -> Duration {
         let doublings = u32::try_from(tries.clamp(1, 20) - 1).unwrap_or(0);

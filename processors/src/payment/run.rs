@@ -119,7 +119,8 @@ impl<'a> Run<'a> {
                 self.refuse("payment-undone", "the payment is on its way back");
             }
             AttemptStatus::Authorized => {
-                if attempt.awaiting != Some(GatewayAction::Capture) {
+                let is_asked = attempt.awaiting == Some(GatewayAction::Capture);
+                if !is_asked || attempt.due_ms.is_none() {
                     self.ask(index, GatewayAction::Capture);
                 }
                 self.reply(&Verdict::Accepted);

@@ -65,6 +65,16 @@ fn saga() -> OrderSaga {
     saga
 }
 
+/// Impatient: so that calls are given up while their answers are still under way.
+fn payments() -> Payments {
+    let mut payments = Payments::default();
+    payments.limits.answer_within = Duration::from_secs(3);
+    payments.limits.tries_max = 2;
+    payments.limits.owed_tries_max = 1_000;
+    payments.limits.progress_within = Duration::from_secs(20);
+    payments
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut world = Self {
@@ -426,7 +436,7 @@ impl World {
             }
             Message::Payment(id, event) => {
                 let state = self.payments.remove(&id).map(|(state, _)| state);
-                let step = Payments::default().on_event(&id, state, &event, self.now);
+                let step = payments().on_event(&id, state, &event, self.now);
                 self.payments_stepped(id, step);
             }
             Message::Call(call) => self.call_gateway(&call),
@@ -505,7 +515,7 @@ impl World {
         }
         for id in due_keys(&self.payments, is_due) {
             let (state, _) = self.payments.remove(&id).unwrap();
-            let step = Payments::default().on_deadline(&id, state, now);
+            let step = payments().on_deadline(&id, state, now);
             self.payments_stepped(id, step);
         }
         for id in due_keys(&self.order_audits, is_due) {
