@@ -34,7 +34,7 @@ impl Evolution {
 }
 
 /// The named types that `schema` defines, by full name.
-pub(super) fn names(schema: &Schema) -> HashMap<String, &Schema> {
+pub(crate) fn names(schema: &Schema) -> HashMap<String, &Schema> {
     let mut found = HashMap::new();
     collect(schema, &mut found);
     found
@@ -288,8 +288,17 @@ pub(super) fn same_name(
 }
 
 pub(super) fn describe(schema: &Schema) -> String {
+    match schema.name() {
+        Some(name) => format!("`{}`", name.fullname(None)),
+        None => short_name(schema),
+    }
+}
+
+/// The name of a type, without its name space: "Money", "string", "array".
+pub(super) fn short_name(schema: &Schema) -> String {
     match (schema.name(), Kind::of(schema)) {
-        (Some(name), _) => format!("`{}`", name.fullname(None)),
+        (Some(name), _) => name.name().to_owned(),
+        (None, Kind::Fixed(_)) => "fixed".into(),
         (None, Kind::Compound) => match schema {
             Schema::Array(_) => "array".into(),
             Schema::Map(_) => "map".into(),

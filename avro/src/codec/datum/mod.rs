@@ -2,9 +2,10 @@
 //!
 //! A [`Shape`](shape::Shape) is what a schema, or a writer's schema and a reader's, come to on the
 //! wire; it is made once, and drives [`encode`] and [`decode`] between serde and bytes directly,
-//! without a tree of values.
+//! without a tree of values. What can be written can be read: both sides have the same limits.
 
 mod decode;
+mod default;
 mod encode;
 mod error;
 mod shape;
@@ -17,6 +18,13 @@ use millrace_streams::serde::SerdeError;
 
 use super::{AvroRecord, Schema};
 pub(super) use shape::Shape;
+
+/// How deep arrays, maps and records may nest, so that no datum exhausts the stack.
+const DEPTH_MAX: u8 = 64;
+
+/// Every item of an array takes a byte at least, unless it is an empty record or null: of these
+/// there may be so many.
+const EMPTY_ITEMS_MAX: usize = 1024;
 
 /// Writes one record.
 pub struct Encoder<'a> {
@@ -35,7 +43,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// [`SerdeError::Malformed`] when the record violates its schema.
     pub fn record<R: AvroRecord>(self, record: &R) -> Result<(), SerdeError> {
-        encode::write(record, self.shape, self.out).map_err(malformed::<R>)
+        encode::write(record, self.shape, self.out).map_err(|error| malformed::<R>(&error))
     }
 }
 
@@ -63,7 +71,7 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`SerdeError::Malformed`] when the bytes are not an `R`.
     pub fn record<R: AvroRecord>(self) -> Result<R, SerdeError> {
-        decode::read(self.bytes, self.shape).map_err(malformed::<R>)
+        decode::read(self.bytes, self.shape).map_err(|error| malformed::<R>(&error))
     }
 }
 
@@ -85,7 +93,13 @@ pub fn from_datum<R: AvroRecord>(bytes: &[u8]) -> Result<R, SerdeError> {
     Decoder::new(bytes, &Schema::of::<R>()?.shape).record()
 }
 
-fn malformed<R: AvroRecord>(error: error::Error) -> SerdeError {
+/// The depth below `depth_left`.
+fn deeper(depth_left: u8) -> Result<u8, error::Error> {
+    let below = depth_left.checked_sub(1);
+    below.ok_or_else(|| error::Error::new(format!("nested more than {DEPTH_MAX} deep")))
+}
+
+fn malformed<R: AvroRecord>(error: &error::Error) -> SerdeError {
     SerdeError::Malformed {
         what: R::FULL_NAME,
         reason: error.to_string(),

@@ -9,10 +9,9 @@ use std::collections::HashMap;
 
 use apache_avro::Schema as Avro;
 use apache_avro::schema::{EnumSchema, RecordField, RecordSchema, UnionSchema};
-use apache_avro::types::Value;
-use apache_avro::writer::datum::GenericDatumWriter;
 
-use super::super::evolution::{self, Kind};
+use super::default;
+use crate::codec::evolution::{self, Kind};
 
 /// A graph of types, as recursive as the schema is.
 #[derive(Debug)]
@@ -46,10 +45,18 @@ pub(super) enum Node {
     Enum(Vec<Option<String>>),
     Array(NodeId),
     Map(NodeId),
-    Union(Vec<NodeId>),
+    Union(Vec<Branch>),
     Record(Record),
     /// The reader cannot read what the writer wrote, and why.
     Refused(String),
+}
+
+/// One of the types of a union, which are in the order of the writer's.
+#[derive(Debug)]
+pub(super) struct Branch {
+    /// The reader's name of the type, without its name space: "Money", "string", "array".
+    pub(super) name: String,
+    pub(super) node: NodeId,
 }
 
 /// The fields of a record in the order of the writer's.
@@ -126,7 +133,7 @@ impl Shape {
             Node::Null => true,
             Node::Union(branches) => branches
                 .iter()
-                .any(|branch| matches!(self.node(*branch), Node::Null)),
+                .any(|branch| matches!(self.node(branch.node), Node::Null)),
             _ => false,
         }
     }
@@ -202,7 +209,16 @@ impl<'s> Compiler<'s> {
 
     fn union(&mut self, writer: &'s UnionSchema, reader: Option<&'s Avro>) -> Node {
         let branches = writer.variants().iter();
-        Node::Union(branches.map(|branch| self.node(branch, reader)).collect())
+        Node::Union(branches.map(|branch| self.branch(branch, reader)).collect())
+    }
+
+    fn branch(&mut self, writer: &'s Avro, reader: Option<&'s Avro>) -> Branch {
+        let written = evolution::resolved(writer, &self.writer_names);
+        let read = reader.map_or(written, |reader| self.branch_for(written, reader));
+        Branch {
+            name: evolution::short_name(read),
+            node: self.node(writer, reader),
+        }
     }
 
     fn record(&mut self, writer: &'s RecordSchema) -> Node {
@@ -244,31 +260,13 @@ impl<'s> Compiler<'s> {
     }
 
     fn added(&self, field: &RecordField) -> Result<Added, String> {
-        let name = &field.name;
-        let datum = self
-            .default(field)
-            .map_err(|error| format!("default of `{name}`: {error}"))?;
+        let datum = default::datum(field, &self.reader_names);
         let names = self.reader_names.clone();
         Ok(Added {
-            name: name.clone(),
-            datum: datum
-                .ok_or_else(|| format!("the writer has no `{name}`, and it has no default"))?,
+            name: field.name.clone(),
+            datum: datum.map_err(|error| error.to_string())?,
             shape: Shape::compiled(&field.schema, None, self.reader_root, names),
         })
-    }
-
-    /// The encoding of the default of `field`.
-    fn default(&self, field: &RecordField) -> Result<Option<Vec<u8>>, Box<apache_avro::Error>> {
-        let Some(default) = &field.default else {
-            return Ok(None);
-        };
-        let root = vec![self.reader_root];
-        let value =
-            Value::try_from(default.clone())?.resolve_schemata(&field.schema, root.clone())?;
-        let writer = GenericDatumWriter::builder(&field.schema)
-            .schemata(root)?
-            .build()?;
-        Ok(Some(writer.write_value_to_vec(value)?))
     }
 }
 

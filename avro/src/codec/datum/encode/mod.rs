@@ -1,12 +1,16 @@
 //! Serde values as Avro's binary encoding (specification 1.12, "Binary Encoding").
 
-use serde::ser::{
-    Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct,
-};
+mod compound;
+
 use serde::{Serialize, Serializer};
 
+use super::DEPTH_MAX;
 use super::error::Error;
-use super::shape::{Node, NodeId, Record, Shape};
+use super::shape::{Node, Shape};
+use compound::{Fields, Items};
+
+/// The name of a union's branch that has no content.
+const NULL: &str = "null";
 
 /// Appends the encoding of `value` to `out`.
 pub(super) fn write<T: Serialize>(
@@ -14,12 +18,16 @@ pub(super) fn write<T: Serialize>(
     shape: &Shape,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let node = shape.root();
-    value.serialize(ValueWriter { shape, node, out })
+    value.serialize(ValueWriter {
+        shape,
+        node: shape.root(),
+        out,
+        depth_left: DEPTH_MAX,
+    })
 }
 
 /// Writes a number by variable-length zig-zag coding: 7 bits per byte, the lowest first.
-fn write_long(number: i64, out: &mut Vec<u8>) {
+pub(super) fn write_long(number: i64, out: &mut Vec<u8>) {
     let mut rest = ((number << 1) ^ (number >> 63)) as u64;
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
@@ -28,12 +36,12 @@ fn write_long(number: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-fn write_len(len: usize, out: &mut Vec<u8>) {
+pub(super) fn write_len(len: usize, out: &mut Vec<u8>) {
     // No buffer is longer than `isize::MAX`.
     write_long(len as i64, out);
 }
 
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     write_len(bytes.len(), out);
     out.extend_from_slice(bytes);
 }
@@ -43,6 +51,7 @@ struct ValueWriter<'a> {
     shape: &'a Shape,
     node: &'a Node,
     out: &'a mut Vec<u8>,
+    depth_left: u8,
 }
 
 impl<'a> ValueWriter<'a> {
@@ -51,11 +60,11 @@ impl<'a> ValueWriter<'a> {
     fn taken(&mut self, what: &str, takes: impl Fn(&Node) -> bool) -> Result<&'a Node, Error> {
         let found = match self.node {
             Node::Union(branches) => {
-                let mut branches = branches.iter().map(|id| self.shape.node(*id)).enumerate();
-                let found = branches.find(|(_, branch)| takes(branch));
-                found.map(|(index, branch)| {
+                let branches = branches.iter().enumerate();
+                let mut nodes = branches.map(|(at, branch)| (at, self.shape.node(branch.node)));
+                nodes.find(|(_, node)| takes(node)).map(|(index, node)| {
                     write_len(index, self.out);
-                    branch
+                    node
                 })
             }
             node => takes(node).then_some(node),
@@ -63,18 +72,38 @@ impl<'a> ValueWriter<'a> {
         found.ok_or_else(|| Error::new(format!("{what} where the schema has {}", name(self.node))))
     }
 
-    fn at(self, node: NodeId) -> Items<'a> {
-        Items {
-            node: self.shape.node(node),
-            shape: self.shape,
-            out: self.out,
-            left: None,
-        }
+    /// The branch that has the name of a variant; its index is written.
+    fn tagged(mut self, variant: &str) -> Result<Self, Error> {
+        let branches = match self.node {
+            Node::Union(branches) => branches.as_slice(),
+            _ => &[],
+        };
+        let mut branches = branches.iter().enumerate();
+        let Some((index, branch)) = branches.find(|(_, branch)| branch.name == variant) else {
+            let why = "a variant with content, whose name is that of no branch of a union";
+            return Err(Error::new(why).inside(variant));
+        };
+        write_len(index, self.out);
+        self.node = self.shape.node(branch.node);
+        Ok(self)
+    }
+
+    /// True for a union with such a symbol in an enum.
+    fn has_branch_with(&self, symbol: &str) -> bool {
+        let Node::Union(branches) = self.node else {
+            return false;
+        };
+        branches
+            .iter()
+            .any(|branch| match self.shape.node(branch.node) {
+                Node::Enum(symbols) => has_symbol(symbols, symbol),
+                _ => false,
+            })
     }
 
     fn items(mut self, what: &str, len: Option<usize>) -> Result<Items<'a>, Error> {
         match self.taken(what, |node| matches!(node, Node::Array(_)))? {
-            Node::Array(items) => Ok(self.at(*items).begin(len)),
+            Node::Array(items) => Items::begin(self, *items, len),
             _ => Err(Error::new(what)),
         }
     }
@@ -116,10 +145,10 @@ impl<'a> Serializer for ValueWriter<'a> {
     type SerializeSeq = Items<'a>;
     type SerializeTuple = Items<'a>;
     type SerializeTupleStruct = Items<'a>;
-    type SerializeTupleVariant = Impossible<(), Error>;
+    type SerializeTupleVariant = Items<'a>;
     type SerializeMap = Items<'a>;
     type SerializeStruct = Fields<'a>;
-    type SerializeStructVariant = Impossible<(), Error>;
+    type SerializeStructVariant = Fields<'a>;
 
     fn serialize_bool(mut self, value: bool) -> Result<(), Error> {
         self.taken("a boolean", |node| matches!(node, Node::Boolean))?;
@@ -235,6 +264,10 @@ impl<'a> Serializer for ValueWriter<'a> {
         _: u32,
         variant: &'static str,
     ) -> Result<(), Error> {
+        let as_null = variant == NULL && !self.has_branch_with(variant);
+        if let (Node::Union(_), true) = (self.node, as_null) {
+            return self.serialize_unit();
+        }
         self.serialize_str(variant)
             .map_err(|error| error.inside(variant))
     }
@@ -252,9 +285,9 @@ impl<'a> Serializer for ValueWriter<'a> {
         _: &'static str,
         _: u32,
         variant: &'static str,
-        _: &T,
+        value: &T,
     ) -> Result<(), Error> {
-        Err(tagged(variant))
+        value.serialize(self.tagged(variant)?)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Error> {
@@ -274,14 +307,14 @@ impl<'a> Serializer for ValueWriter<'a> {
         _: &'static str,
         _: u32,
         variant: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, Error> {
-        Err(tagged(variant))
+        len: usize,
+    ) -> Result<Items<'a>, Error> {
+        self.tagged(variant)?.serialize_tuple(len)
     }
 
     fn serialize_map(mut self, len: Option<usize>) -> Result<Items<'a>, Error> {
         match self.taken("a map", |node| matches!(node, Node::Map(_)))? {
-            Node::Map(values) => Ok(self.at(*values).begin(len)),
+            Node::Map(values) => Items::begin(self, *values, len),
             _ => Err(Error::new("a map")),
         }
     }
@@ -289,16 +322,10 @@ impl<'a> Serializer for ValueWriter<'a> {
     fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Fields<'a>, Error> {
         let named = |node: &Node| matches!(node, Node::Record(record) if record.name == name);
         let several = matches!(self.node, Node::Union(branches)
-            if branches.iter().any(|id| named(self.shape.node(*id))));
+            if branches.iter().any(|branch| named(self.shape.node(branch.node))));
         let takes = |node: &Node| matches!(node, Node::Record(_)) && (!several || named(node));
         match self.taken("a struct", takes)? {
-            Node::Record(record) => Ok(Fields {
-                shape: self.shape,
-                record,
-                out: self.out,
-                next: 0,
-                early: Vec::new(),
-            }),
+            Node::Record(record) => Fields::begin(self, record),
             _ => Err(Error::new("a struct")),
         }
     }
@@ -308,193 +335,8 @@ impl<'a> Serializer for ValueWriter<'a> {
         _: &'static str,
         _: u32,
         variant: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, Error> {
-        Err(tagged(variant))
-    }
-}
-
-fn tagged(variant: &str) -> Error {
-    let why = "a variant with content, which Avro does not tag; make its enum untagged";
-    Error::new(why).inside(variant)
-}
-
-/// Writes the items of an array, or the entries of a map.
-pub(super) struct Items<'a> {
-    shape: &'a Shape,
-    node: &'a Node,
-    out: &'a mut Vec<u8>,
-    /// The items to come in the only block; `None` makes a block of each.
-    left: Option<usize>,
-}
-
-impl Items<'_> {
-    fn begin(mut self, len: Option<usize>) -> Self {
-        self.left = len;
-        if let Some(len @ 1..) = len {
-            write_len(len, self.out);
-        }
-        self
-    }
-
-    fn next(&mut self) -> Result<(), Error> {
-        match &mut self.left {
-            Some(0) => return Err(Error::new("more items than were announced")),
-            Some(left) => *left -= 1,
-            None => write_len(1, self.out),
-        }
-        Ok(())
-    }
-
-    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let (shape, node) = (self.shape, self.node);
-        let out = &mut *self.out;
-        value.serialize(ValueWriter { shape, node, out })
-    }
-
-    fn finish(self) -> Result<(), Error> {
-        match self.left {
-            Some(1..) => Err(Error::new("fewer items than were announced")),
-            _ => {
-                write_len(0, self.out);
-                Ok(())
-            }
-        }
-    }
-}
-
-impl SerializeSeq for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.next()?;
-        self.value(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish()
-    }
-}
-
-impl SerializeTuple for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        SerializeSeq::serialize_element(self, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish()
-    }
-}
-
-impl SerializeTupleStruct for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        SerializeSeq::serialize_element(self, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish()
-    }
-}
-
-impl SerializeMap for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        self.next()?;
-        let (shape, node) = (self.shape, &Node::String);
-        let out = &mut *self.out;
-        key.serialize(ValueWriter { shape, node, out })
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.value(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish()
-    }
-}
-
-/// Writes the fields of a record in the order of its schema, whatever the struct's is.
-pub(super) struct Fields<'a> {
-    shape: &'a Shape,
-    record: &'a Record,
-    out: &'a mut Vec<u8>,
-    /// The field whose turn it is.
-    next: usize,
-    /// What came before its turn, by the place of its field. Empty if the orders are the same.
-    early: Vec<Option<Vec<u8>>>,
-}
-
-impl Fields<'_> {
-    /// Writes what came early and whose turn it is now.
-    fn catch_up(&mut self) {
-        while let Some(bytes) = self.early.get_mut(self.next).and_then(Option::take) {
-            self.out.extend_from_slice(&bytes);
-            self.next += 1;
-        }
-    }
-
-    fn keep_for_later<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
-        let fields = &self.record.fields;
-        let found = fields.iter().enumerate().skip(self.next);
-        let Some((place, field)) = found.into_iter().find(|(_, field)| field.name == key) else {
-            return Err(Error::new("the schema has no such field, or it came twice"));
-        };
-        let mut bytes = Vec::new();
-        let (shape, node) = (self.shape, self.shape.node(field.node));
-        let out = &mut bytes;
-        value.serialize(ValueWriter { shape, node, out })?;
-        self.early.resize(fields.len(), None);
-        if let Some(kept) = self.early.get_mut(place) {
-            *kept = Some(bytes);
-        }
-        Ok(())
-    }
-}
-
-impl SerializeStruct for Fields<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Error> {
-        let written = match self.record.fields.get(self.next) {
-            Some(field) if field.name == key => {
-                self.next += 1;
-                let (shape, node) = (self.shape, self.shape.node(field.node));
-                let out = &mut *self.out;
-                value.serialize(ValueWriter { shape, node, out })
-            }
-            _ => self.keep_for_later(key, value),
-        };
-        self.catch_up();
-        written.map_err(|error| error.inside(key))
-    }
-
-    /// A field that the struct has skipped is null, if its schema allows.
-    fn end(mut self) -> Result<(), Error> {
-        while let Some(field) = self.record.fields.get(self.next) {
-            let (shape, node) = (self.shape, self.shape.node(field.node));
-            if !shape.is_nullable(node) {
-                return Err(Error::new("the struct has no such field").inside(&field.name));
-            }
-            let out = &mut *self.out;
-            ValueWriter { shape, node, out }.serialize_unit()?;
-            self.next += 1;
-            self.catch_up();
-        }
-        Ok(())
+        len: usize,
+    ) -> Result<Fields<'a>, Error> {
+        self.tagged(variant)?.serialize_struct(variant, len)
     }
 }
