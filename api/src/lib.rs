@@ -3,10 +3,12 @@
 //! - [`config::Settings`] is what the program was told.
 //! - [`accounts::Accounts`] knows who a client is.
 //! - [`ports`] is all that the routes know of the market: [`ports::Commands`], [`ports::Views`].
+//! - [`commands::run`] is what the program does besides serving.
 //! - [`market::router`] is the whole API, [`registry_http::router`] the embedded registry's.
 
 pub mod accounts;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod gateway;
 pub mod http;

@@ -3,15 +3,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use millrace_api::config::{Cli, Command, Format, Settings, TopologyCommand, one_line};
+use millrace_api::commands;
+use millrace_api::config::{Cli, Command, Settings, one_line};
 use millrace_api::gateway::BuiltInGateway;
 use millrace_api::outside::MailFolder;
-use millrace_api::serve::{Ground, Instance, Outside, rules};
-use millrace_avro::catalog;
-use millrace_topologies::registry::{ENTRIES, select};
+use millrace_api::serve::{Ground, Instance, Outside, entries};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -44,23 +43,26 @@ fn failed(line: &str) -> ExitCode {
 fn run(command: Command, settings: Settings) -> Result<()> {
     match command {
         Command::Serve => serve(settings),
-        Command::Topics => {
-            print!("{}", topics());
-            Ok(())
-        }
-        Command::Topology(command) => {
-            print!("{}", topology(command, &settings)?);
-            Ok(())
+        command => {
+            log_to_stderr("warn");
+            commands::run(command, &settings, &mut std::io::stdout().lock())
         }
     }
 }
 
-fn serve(settings: Settings) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Says what happens, unless the environment's `RUST_LOG` says otherwise from `level` on.
+fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn serve(settings: Settings) -> Result<()> {
+    log_to_stderr("info");
+    // A name that nobody knows is refused before anything is made.
+    entries(&settings)?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         let outside = Outside {
@@ -73,11 +75,13 @@ fn serve(settings: Settings) -> Result<()> {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        instance.stop().await.context("shutdown")
+        let failure = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            failure = instance.failed() => Some(failure),
+        };
+        let stopped = instance.stop().await.context("shutdown");
+        failure.map_or(stopped, Err)
     })
 }
 
@@ -85,49 +89,4 @@ fn serve(settings: Settings) -> Result<()> {
 /// start is enough.
 fn signing_secret() -> String {
     millrace_api::clock::random_token()
-}
-
-/// The catalogue as a table.
-fn topics() -> String {
-    let head = format!(
-        "{:<24} {:<14} {:>10}  {:<18} types\n",
-        "topic", "key", "partitions", "kept"
-    );
-    catalog::topics().iter().fold(head, |table, topic| {
-        let (name, partitions) = (&topic.spec.name, topic.spec.partitions);
-        let (key, kept, types) = (topic.key, topic.kept(), topic.types.join(" "));
-        format!("{table}{name:<24} {key:<14} {partitions:>10}  {kept:<18} {types}\n")
-    })
-}
-
-fn topology(command: TopologyCommand, settings: &Settings) -> Result<String> {
-    let (name, format) = match command {
-        TopologyCommand::List => {
-            let line = |list: String, entry: &millrace_topologies::registry::Entry| {
-                format!("{list}{:<16} {}\n", entry.name, entry.purpose)
-            };
-            return Ok(ENTRIES.iter().fold(String::new(), line));
-        }
-        TopologyCommand::Describe { name, format } => (name, format),
-    };
-    let found = select(Some(&name)).map_err(|error| anyhow!(error))?;
-    let entry = found
-        .first()
-        .with_context(|| format!("no topology is named `{name}`"))?;
-    let topology = (entry.define)(&rules(settings))?;
-    Ok(match format {
-        Format::Text => topology.describe(),
-        Format::Mermaid => topology.mermaid(),
-        Format::Json => {
-            let durable = topology.durable_names(topology.name());
-            let json = serde_json::json!({
-                "name": topology.name(),
-                "purpose": entry.purpose,
-                "sources": topology.source_topics(),
-                "sinks": topology.sink_topics(),
-                "durable_names": durable,
-            });
-            format!("{json:#}\n")
-        }
-    })
 }

@@ -6,6 +6,7 @@
 //! | [`Views`] | read what clients see, and wait for its changes | folds of the log |
 //! | [`Gateways`] | understand a payment gateway's webhook | the effects |
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use axum::http::HeaderMap;
 use futures::future::BoxFuture;
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::carts::{CartCommand, CartView};
-use millrace_avro::events::common::CommandReply;
+use millrace_avro::events::common::{CommandReply, InvariantViolated};
 use millrace_avro::events::inventory::{InventoryCommand, StockView};
 use millrace_avro::events::orders::{OrderCommand, OrderView};
 use millrace_avro::events::payments::{GatewayReported, PaymentCommand, PaymentView};
@@ -23,6 +24,7 @@ use millrace_avro::events::users::UserEvent;
 use millrace_avro::keys::{
     CartId, CatalogueId, CategoryId, OrderId, PaymentId, ProductId, Sku, UserId,
 };
+use millrace_streams::Timestamp;
 use millrace_streams::log::Position;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -107,6 +109,28 @@ pub struct Place {
     pub offset: i64,
 }
 
+/// What the auditor has found, and what the rules have noted, as far as the log still tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Audit {
+    /// How many violations there were, by the number of the invariant.
+    pub by_invariant: BTreeMap<i32, u64>,
+    /// How often the rules did not act upon something, by the code of the entry.
+    pub by_code: BTreeMap<String, u64>,
+    /// The latest violations, the newest first; not all of them.
+    pub latest: Vec<FoundViolation>,
+}
+
+/// A violation of an invariant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundViolation {
+    /// The id of the event that tells it.
+    pub id: EventId,
+    /// When it was found.
+    pub at: Timestamp,
+    /// What was found.
+    pub found: InvariantViolated,
+}
+
 /// Reads what clients see: committed state only, as far as this instance has heard of it.
 pub trait Views: Send + Sync + fmt::Debug {
     /// Whether everything that was committed before the start is seen.
@@ -138,6 +162,8 @@ pub trait Views: Send + Sync + fmt::Debug {
     fn stock(&self, sku: &Sku) -> Option<Seen<StockView>>;
     /// A payment attempt.
     fn payment(&self, id: &PaymentId) -> Option<Seen<PaymentView>>;
+    /// What the auditor has found.
+    fn audit(&self) -> Audit;
 
     /// Wakes after `key` has changed, and now and then for nothing. To miss nothing: watch, read,
     /// then wait.

@@ -42,6 +42,8 @@ use crate::sql::Sql;
 const STATE_BYTES_MAX: u64 = 512 << 20;
 /// How long the topologies may take until their tasks run; the API answers meanwhile.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How often to look whether a topology has failed.
+const FAILURE_LOOK: Duration = Duration::from_millis(200);
 
 /// The first administrator, unless the settings name one.
 const DEFAULT_ADMIN: &str = "admin@localhost";
@@ -239,6 +241,19 @@ impl Instance {
             }
         }
         Ok(())
+    }
+
+    /// Waits until a topology has failed for good, and says why; most never do.
+    pub async fn failed(&self) -> anyhow::Error {
+        let mut looks = tokio::time::interval(FAILURE_LOOK);
+        loop {
+            looks.tick().await;
+            for application in &self.applications {
+                if let ApplicationState::Failed(error) = application.state() {
+                    return anyhow!("topology `{}`: {error}", application.application());
+                }
+            }
+        }
     }
 
     /// Answers what was asked, commits what is processed, and ends.

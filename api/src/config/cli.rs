@@ -26,6 +26,62 @@ pub enum Command {
     /// Look at topologies.
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Look into the log.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Look into stores.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Put dead letters back to the topics that they came from, each exactly once.
+    ///
+    /// A group of its own remembers what was put back, in the same transactions: an interrupted run
+    /// is repeated, and a second run puts back only what came since. The headers `__replay.topic`,
+    /// `__replay.partition` and `__replay.offset` say where a record lay; those about its fault go.
+    Replay {
+        /// The topic of the dead letters, such as `orders-dead-letter`.
+        topic: String,
+        /// Only say what would be put back.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let topologies begin anew: all of them, or those of `--only`.
+    ///
+    /// Their input is read again from the first record; their changelogs, repartition topics and
+    /// local stores are deleted. Other topics, dead letters, schemas and accounts stay. What is
+    /// deleted is said first, and asked for.
+    Reset {
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
+        /// Delete the embedded database of accounts as well.
+        #[arg(long)]
+        accounts: bool,
+    },
+}
+
+/// What to see of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum LogCommand {
+    /// Print the records of a topic as lines of JSON: partition, offset, timestamp, headers, key,
+    /// value.
+    Dump {
+        /// Its name.
+        topic: String,
+        /// Print records of transactions that are open or were aborted as well.
+        #[arg(long)]
+        uncommitted: bool,
+    },
+}
+
+/// What to see of stores.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum StateCommand {
+    /// Print what a store holds, as lines of JSON: for each key the record of its changelog that
+    /// holds.
+    Dump {
+        /// Its name.
+        store: String,
+    },
 }
 
 /// What to see of topologies.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use millrace_avro::money::Currency;
 
-pub use cli::{Cli, Command, Format, TopologyCommand, one_line};
+pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, one_line};
 pub use options::{Options, Switch};
 pub use span::Span;
 

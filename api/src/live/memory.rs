@@ -18,7 +18,8 @@ use millrace_avro::keys::{CartId, CategoryId, OrderId, PaymentId, ProductId, Sku
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 
-use crate::ports::{Place, Reply, Seen, ViewKey, Views};
+use super::audit::AuditLog;
+use crate::ports::{Audit, Place, Reply, Seen, ViewKey, Views};
 
 /// How many groups of keys are woken apart: a change wakes those who wait for its group.
 const WATCH_GROUPS: usize = 256;
@@ -54,6 +55,8 @@ pub struct MemoryViews {
     orders_of: RwLock<HashMap<UserId, BTreeSet<(String, OrderId)>>>,
     stock: Map<Sku, StockView>,
     payments: Map<PaymentId, PaymentView>,
+    /// What the auditor has found.
+    pub(super) audit: AuditLog,
     groups: Vec<watch::Sender<u64>>,
     hasher: RandomState,
     replies: Arc<DashMap<EventId, oneshot::Sender<CommandReply>>>,
@@ -71,6 +74,7 @@ impl Default for MemoryViews {
             orders_of: RwLock::default(),
             stock: Map::default(),
             payments: Map::default(),
+            audit: AuditLog::default(),
             groups: (0..WATCH_GROUPS).map(|_| watch::Sender::new(0)).collect(),
             hasher: RandomState::new(),
             replies: Arc::default(),
@@ -241,6 +245,10 @@ impl Views for MemoryViews {
 
     fn payment(&self, id: &PaymentId) -> Option<Seen<PaymentView>> {
         get(&self.payments, id)
+    }
+
+    fn audit(&self) -> Audit {
+        self.audit.shown()
     }
 
     fn watch(&self, key: &ViewKey) -> watch::Receiver<u64> {

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millrace_avro::catalog::{
-    CARTS, CATEGORIES, COMMAND_REPLIES, ORDERS, PAYMENTS, PRODUCTS, STOCK_LEVELS,
+    AUDIT_EVENTS, CARTS, CATEGORIES, COMMAND_REPLIES, ORDERS, PAYMENTS, PRODUCTS, STOCK_LEVELS,
 };
 use millrace_avro::event::Event;
 use millrace_avro::events::common::ReplyEvent;
@@ -117,6 +117,9 @@ fn appliers(resources: &Resources) -> Result<HashMap<&'static str, Apply>, Serde
         })?,
         applier(STOCK_LEVELS, resources, |views, key, view, at| {
             views.apply(Change::Stock(key, view), at);
+        })?,
+        applier(AUDIT_EVENTS, resources, |views, _, entry, _| {
+            views.audit.apply(entry);
         })?,
         applier(
             COMMAND_REPLIES,

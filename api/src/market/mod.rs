@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admin;
+mod audit;
 mod behaviour;
 mod carts;
 mod catalogue;
@@ -192,6 +193,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(payments::router())
         .merge(stock::router())
         .merge(admin::router())
+        .merge(audit::router())
         .merge(behaviour::router())
         .merge(health::router())
         .route("/problems", axum::routing::get(problems))

@@ -82,6 +82,14 @@ impl Topology {
         topics
     }
 
+    /// The topics that its global tables show, each with the name of the table's store.
+    pub fn global_tables(&self) -> Vec<(&str, &str)> {
+        let globals = self.graph().globals().iter();
+        globals
+            .map(|global| (&*global.topic, &*global.store))
+            .collect()
+    }
+
     /// Every name under which the topology keeps data, for an application id: the golden file of
     /// durable names is made from it. Sorted.
     pub fn durable_names(&self, application: &str) -> Vec<String> {

@@ -1,0 +1,192 @@
+//! `reset`: lets topologies begin anew, as Kafka Streams' application reset does.
+//!
+//! A topology forgets its state and reads its input again from the first record that still exists.
+//! What it has published stays; it publishes the same again under the same ids, which do nothing a
+//! second time. A reset that is interrupted is repeated.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use millrace_state::{StateDir, StateOptions};
+use millrace_streams::log::{CommittedOffset, Log, Member, TopicPartition, TopologyMetadata};
+
+use super::{alone, ground};
+use crate::config::Settings;
+use crate::serve::{entries, rules};
+
+/// How a reset is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// It needs no confirmation.
+    pub(super) yes: bool,
+    /// The accounts go as well.
+    pub(super) accounts: bool,
+}
+
+/// What a reset is going to do.
+struct Plan {
+    applications: Vec<(&'static str, TopologyMetadata)>,
+    /// The database of accounts, if it goes.
+    accounts: Vec<PathBuf>,
+}
+
+pub(super) fn reset(
+    settings: &Settings,
+    asked: Asked,
+    answers: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let plan = plan(settings, asked)?;
+    let ground = ground(settings)?;
+    // Holding both locks, nobody else runs on this folder.
+    let folder = settings.data.join("state");
+    let state = StateDir::open(&folder, StateOptions::default()).context("state folder")?;
+    show(&plan, out)?;
+    if !asked.yes {
+        confirm(answers, out)?;
+    }
+    for (name, topology) in &plan.applications {
+        reset_application(&*ground.log, &state, name, topology)?;
+        writeln!(out, "`{name}` begins anew")?;
+    }
+    for file in &plan.accounts {
+        std::fs::remove_file(file).with_context(|| format!("`{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+fn plan(settings: &Settings, asked: Asked) -> Result<Plan> {
+    let limits = rules(settings);
+    let mut applications = Vec::new();
+    for entry in entries(settings)? {
+        let topology = (entry.define)(&limits)?;
+        applications.push((entry.name, topology.metadata(entry.name)));
+    }
+    let accounts = if asked.accounts {
+        accounts(settings)?
+    } else {
+        Vec::new()
+    };
+    Ok(Plan {
+        applications,
+        accounts,
+    })
+}
+
+/// The files of the embedded database of accounts.
+fn accounts(settings: &Settings) -> Result<Vec<PathBuf>> {
+    if settings.postgres.is_some() {
+        bail!("accounts in PostgreSQL are not deleted from here; drop their database there");
+    }
+    let files = ["accounts.db", "accounts.db-wal", "accounts.db-shm"];
+    let files = files.iter().map(|name| settings.data.join(name));
+    Ok(files.filter(|file| file.exists()).collect())
+}
+
+fn show(plan: &Plan, out: &mut dyn Write) -> Result<()> {
+    for (name, topology) in &plan.applications {
+        let sources: BTreeSet<_> = sources(topology).collect();
+        let internal: BTreeSet<_> = internal(topology).collect();
+        writeln!(out, "topology `{name}`")?;
+        writeln!(out, "  reads again: {}", list(sources))?;
+        writeln!(out, "  deletes: its local stores, {}", list(internal))?;
+    }
+    for file in &plan.accounts {
+        writeln!(out, "accounts\n  deletes: {}", file.display())?;
+    }
+    let kept = match plan.accounts.is_empty() {
+        true => "keeps: all other topics, dead letters, schemas, accounts",
+        false => "keeps: all other topics, dead letters, schemas",
+    };
+    Ok(writeln!(out, "{kept}")?)
+}
+
+fn list<'a>(names: BTreeSet<&'a str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn confirm(answers: &mut dyn BufRead, out: &mut dyn Write) -> Result<()> {
+    write!(out, "type `yes` to go on: ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    answers.read_line(&mut answer)?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => bail!("nothing was reset; answer `yes`, or give `--yes`"),
+    }
+}
+
+fn reset_application(
+    log: &dyn Log,
+    state: &StateDir,
+    name: &str,
+    topology: &TopologyMetadata,
+) -> Result<()> {
+    let mut member = alone::join(log, name, topology.clone())?;
+    let rewound = rewind(log, member.as_mut(), topology);
+    member.leave()?;
+    rewound.with_context(|| format!("topology `{name}`"))?;
+    let internal: Vec<&str> = internal(topology).collect();
+    log.delete_topics(&internal)?;
+    for (store, _) in state.stores()? {
+        if store.application == name {
+            state.remove_store(&store)?;
+        }
+    }
+    Ok(())
+}
+
+/// Commits the begin of every input.
+fn rewind(log: &dyn Log, member: &mut dyn Member, topology: &TopologyMetadata) -> Result<()> {
+    member.recover()?;
+    let topics = log.topics()?;
+    let mut inputs = Vec::new();
+    for source in sources(topology) {
+        let found = topics.iter().find(|info| &*info.name == source);
+        let width = found.map_or(0, |info| info.partitions);
+        inputs.extend((0..width).map(|partition| TopicPartition::new(source, partition)));
+    }
+    let bounds = member.bounds(&inputs)?;
+    let starts = inputs
+        .into_iter()
+        .zip(bounds.iter().map(|bounds| bounds.start));
+    // Repartition topics are made anew, so they begin at 0 again.
+    let anew = repartitions(topology).flat_map(|topic| {
+        let found = topics.iter().find(|info| &*info.name == topic);
+        let width = found.map_or(0, |info| info.partitions);
+        (0..width).map(move |partition| (TopicPartition::new(topic, partition), 0))
+    });
+    let offsets: Vec<_> = starts
+        .chain(anew)
+        .map(|(at, offset)| (at, committed(offset)))
+        .collect();
+    member.commit(&offsets)?;
+    Ok(())
+}
+
+fn committed(offset: i64) -> CommittedOffset {
+    CommittedOffset {
+        offset,
+        metadata: String::new(),
+    }
+}
+
+/// The topics that a topology reads and does not own.
+fn sources(topology: &TopologyMetadata) -> impl Iterator<Item = &str> {
+    let parts = topology.subtopologies.iter();
+    parts.flat_map(|part| part.sources.iter().map(|topic| &**topic))
+}
+
+fn repartitions(topology: &TopologyMetadata) -> impl Iterator<Item = &str> {
+    let parts = topology.subtopologies.iter();
+    parts.flat_map(|part| part.repartition_sources.iter().map(|topic| &*topic.name))
+}
+
+/// The topics that a topology owns.
+fn internal(topology: &TopologyMetadata) -> impl Iterator<Item = &str> {
+    let parts = topology.subtopologies.iter();
+    let changelogs = parts.flat_map(|part| part.changelogs.iter().map(|topic| &**topic));
+    changelogs.chain(repartitions(topology))
+}

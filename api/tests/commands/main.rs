@@ -1,0 +1,8 @@
+//! The program's commands, and what it refuses, on the real binary.
+
+mod audit;
+mod poison;
+mod refused;
+mod subset;
+mod support;
+mod tools;

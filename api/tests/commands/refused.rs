@@ -1,0 +1,115 @@
+//! A wrong configuration is refused at start, with one line that says what to do.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use millrace_api::serve::Ground;
+use millrace_deploy::{Kafka, KafkaOptions, require};
+use millrace_streams::log::{Cleanup, TopicSpec};
+
+use crate::support::{refusal, run, settings, width};
+
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let all: Vec<&str> = ["serve", "--no-demo"]
+        .iter()
+        .chain(arguments)
+        .copied()
+        .collect();
+    refusal(&run(folder, &all))
+}
+
+#[test]
+fn a_value_that_an_option_cannot_hold_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    for (arguments, told) in [
+        (["--listen", "nowhere"], "--listen <ADDR>"),
+        (
+            ["--reservation-ttl", "soon"],
+            "write a number and ms, s, m, h or d",
+        ),
+        (["--currency", "XYZ"], "`currency`"),
+        (["--postgres", "localhost"], "`postgres` must be a URL"),
+        (["--rate-limits", "maybe"], "[possible values: on, off]"),
+        (
+            ["--config", "/nonexistent/millrace.toml"],
+            "/nonexistent/millrace.toml",
+        ),
+        (["--sever", "now"], "--sever"),
+    ] {
+        let line = refused(&data, &arguments);
+        assert!(line.contains(told), "{line}");
+    }
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_folder_that_another_process_uses_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _held = Ground::open(&settings(folder.path())).expect("an empty log");
+    for arguments in [&["serve", "--no-demo"][..], &["log", "dump", "orders"]] {
+        let line = refusal(&run(folder.path(), arguments));
+        assert!(line.contains("in use"), "{line}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let line = refused(folder.path(), &["--listen", &address]);
+    assert!(
+        line.contains(&format!("cannot listen on `{address}`")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_topic_with_another_number_of_partitions_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ground = Ground::open(&settings(folder.path())).expect("an empty log");
+    let narrow = TopicSpec {
+        name: "orders".into(),
+        partitions: 1,
+        cleanup: Cleanup::Compact,
+    };
+    ground.log.create_topics(&[narrow]).expect("a topic");
+    drop(ground);
+    let line = refused(folder.path(), &[]);
+    assert!(
+        line.contains("`orders`") && line.contains("partition"),
+        "{line}"
+    );
+    let ground = Ground::open(&settings(folder.path())).expect("the log as it was");
+    assert_eq!(width(&*ground.log, "orders"), Some(1));
+    assert_eq!(
+        width(&*ground.log, "carts"),
+        None,
+        "no half of the catalogue is made"
+    );
+}
+
+#[test]
+fn a_broker_or_a_registry_that_does_not_answer_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = refused(folder.path(), &["--kafka", "127.0.0.1:1"]);
+    assert!(line.contains("127.0.0.1:1"), "{line}");
+    let line = refused(folder.path(), &["--registry", "http://127.0.0.1:1"]);
+    assert!(line.contains("schema registry"), "{line}");
+}
+
+#[test]
+fn a_broker_without_the_protocol_of_streams_groups_is_refused() {
+    let protocols = "group.coordinator.rebalance.protocols";
+    let kafka = require!(
+        Kafka,
+        KafkaOptions::default().with(protocols, "classic,consumer")
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = refused(
+        folder.path(),
+        &["--kafka", &kafka.bootstrap(), "--only", "inventory"],
+    );
+    assert!(line.contains(protocols), "{line}");
+}

@@ -1,0 +1,121 @@
+//! The commands that look into a market at rest, and the one that lets it begin anew.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use millrace_avro::keys::Sku;
+
+use crate::support::{Market, lines, millrace, printed, refusal, run};
+
+async fn market_with_stock() -> tempfile::TempDir {
+    let market = Market::start().await;
+    let sku = Sku::new("mug-red").expect("a key");
+    market.append(market.delivery("one", &sku, 5)).await;
+    market.append(market.delivery("two", &sku, 2)).await;
+    market.shows(&sku, 7).await;
+    market.stop().await
+}
+
+/// Answers the question that `reset` asks.
+fn reset_answering(folder: &Path, answer: &str) -> std::process::Output {
+    let mut command = millrace(&["reset", "--only", "inventory"]);
+    command.env("MILLRACE_DATA", folder);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(answer.as_bytes()).expect("an answer");
+    drop(input);
+    child.wait_with_output().expect("an end")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_and_states_are_shown_as_lines_of_json() {
+    let folder = market_with_stock().await;
+    let folder = folder.path();
+    let commands = lines(folder, &["log", "dump", "inventory-commands"]);
+    let first = &commands[0];
+    assert_eq!((commands.len(), &first["offset"]), (2, &0.into()));
+    assert_eq!(first["timestamp"], 1_700_000_000_000_i64);
+    assert_eq!(
+        (&first["key"], &first["headers"]["ce_id"]),
+        (&"mug-red".into(), &"one".into())
+    );
+    assert_eq!(first["value"]["delta"], 5);
+    let uncommitted = lines(
+        folder,
+        &["log", "dump", "inventory-commands", "--uncommitted"],
+    );
+    assert!(uncommitted.len() >= 2);
+    for store in ["stock-by-sku", "stock-view", "stock-audit"] {
+        let held = lines(folder, &["state", "dump", store]);
+        assert_eq!(held.len(), 1, "{store}");
+        assert_eq!(held[0]["value"]["sku"], "mug-red", "{store}");
+    }
+    let refused = refusal(&run(folder, &["log", "dump", "nothing"]));
+    assert!(refused.contains("no topic is named `nothing`"), "{refused}");
+    let refused = refusal(&run(folder, &["state", "dump", "nothing"]));
+    assert!(
+        refused.contains("no store is named `nothing`; there are"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_asks_and_lets_a_topology_begin_anew_and_nothing_else() {
+    let folder = market_with_stock().await;
+    let folder = folder.path();
+    let refused = reset_answering(folder, "no\n");
+    assert!(refusal(&refused).contains("nothing was reset"));
+    assert_eq!(lines(folder, &["state", "dump", "stock-by-sku"]).len(), 1);
+
+    let done = reset_answering(folder, "yes\n");
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert!(told.contains("reads again: inventory-commands"), "{told}");
+    assert!(told.contains("inventory-stock-by-sku-changelog"), "{told}");
+    assert!(
+        told.contains("keeps: all other topics, dead letters, schemas, accounts"),
+        "{told}"
+    );
+    let gone = refusal(&run(folder, &["state", "dump", "stock-by-sku"]));
+    assert!(gone.contains("inventory-stock-by-sku-changelog"), "{gone}");
+    assert_eq!(lines(folder, &["log", "dump", "inventory-events"]).len(), 2);
+    assert!(folder.join("accounts.db").exists());
+
+    printed(folder, &["reset", "--yes", "--accounts"]);
+    assert!(!folder.join("accounts.db").exists());
+}
+
+#[test]
+fn the_catalogue_and_the_topologies_need_no_market() {
+    let nowhere = Path::new("/nonexistent/millrace");
+    let topics = printed(nowhere, &["topics"]);
+    assert!(
+        topics.starts_with("topic ") && topics.contains("\naudit-events "),
+        "{topics}"
+    );
+    let list = printed(nowhere, &["topology", "list"]);
+    assert!(
+        list.lines().any(|line| line.starts_with("audit ")),
+        "{list}"
+    );
+    for (format, shown) in [
+        ("text", "Sub-topology: 0"),
+        ("mermaid", "flowchart"),
+        ("json", "\"durable_names\""),
+    ] {
+        let drawn = printed(
+            nowhere,
+            &["topology", "describe", "audit", "--format", format],
+        );
+        assert!(drawn.contains(shown), "{drawn}");
+    }
+}
