@@ -58,7 +58,7 @@ async fn of_fifty_clients_who_want_the_last_unit_one_gets_it_and_nobody_else_pay
     for (buyer, answer) in buyers.iter().zip(&placed) {
         let order = buyer.order(answer.id(), 0).await.unwrap();
         if order.status == "rejected" {
-            assert_eq!(order.reason.as_deref(), Some("out_of_stock"));
+            assert_eq!(order.reason.as_deref(), Some("insufficient-stock"));
         }
     }
     assert_eq!(
@@ -74,11 +74,31 @@ async fn two_lines_of_one_sku_are_one_demand() {
     let shop = market.shop();
     let admin = shop.admin().await.unwrap();
     admin.offer("lamp", &[("lamp-pair", 3)]).await.unwrap();
-    let buyer = shop.buyer("ada@example.com").await.unwrap();
-    let first = buyer.put_in_cart("lamp-pair", 2).await.unwrap();
-    let cart: Value = first.expect(200).unwrap();
-    assert_eq!(cart["items"][0]["quantity"], 2);
+    let (ada, eve) = (
+        shop.buyer("ada@example.com").await.unwrap(),
+        shop.buyer("eve@example.com").await.unwrap(),
+    );
+    assert_eq!(ada.put_in_cart("lamp-pair", 2).await.unwrap().status, 200);
+    let added = ada.put_in_cart("lamp-pair", 1).await.unwrap();
+    let cart: Value = added.expect(200).unwrap();
+    assert_eq!(cart["items"].as_array().map(Vec::len), Some(1), "{cart}");
+    assert_eq!(cart["items"][0]["quantity"], 3);
+    let beyond = ada.put_in_cart("lamp-pair", 1).await.unwrap();
+    assert_eq!((beyond.status, beyond.code()), (409, "insufficient-stock"));
 
-    let second = buyer.put_in_cart("lamp-pair", 2).await.unwrap();
-    assert_eq!((second.status, second.code()), (409, "insufficient-stock"));
+    assert_eq!(eve.put_in_cart("lamp-pair", 1).await.unwrap().status, 200);
+    let first = eve.place("pm_ok", "first").await.unwrap();
+    assert_eq!(eve.order(first.id(), 20).await.unwrap().status, "confirmed");
+    let second = ada.place("pm_ok", "second").await.unwrap();
+    let order = ada.order(second.id(), 20).await.unwrap();
+    assert_eq!(
+        order.status, "rejected",
+        "two are left, which cover one of the additions only"
+    );
+    assert_eq!(order.reason.as_deref(), Some("insufficient-stock"));
+    let charges = shop.ledger().await.unwrap();
+    assert!(
+        charges.iter().all(|charge| charge.order_id == first.id()),
+        "{charges:?}"
+    );
 }
