@@ -68,10 +68,12 @@ async fn seen(
     let found = wait_for(app.views.as_ref(), &key, limit, || {
         app.views.order(id).filter(is_enough)
     });
-    match found.await {
-        Some(seen) => Some(seen),
-        None => app.views.order(id),
-    }
+    // Whoever waits when the process is about to end is told what is known.
+    let found = tokio::select! {
+        found = found => found,
+        () = app.streams.closed() => None,
+    };
+    found.or_else(|| app.views.order(id))
 }
 
 /// The order as its owner sees it: with its address, as long as the key to it exists.
