@@ -15,6 +15,9 @@ use millrace_topologies::registry::{ENTRIES, select};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// What is logged unless `RUST_LOG` says otherwise: the libraries' own steps are of no interest.
+const LOGGED: &str = "info,lsm_tree=warn,fjall=warn,sqlx=warn";
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -56,7 +59,7 @@ fn run(command: Command, settings: Settings) -> Result<()> {
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

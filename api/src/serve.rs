@@ -73,7 +73,7 @@ impl Ground {
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("data folder `{}`", settings.data.display()))?;
         let log: Arc<dyn Log> = match &settings.kafka {
-            Some(brokers) => Arc::new(KafkaLog::connect(KafkaOptions::new(brokers))?),
+            Some(brokers) => Arc::new(KafkaLog::connect(cluster(settings, brokers))?),
             None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
         };
         let (client, registry) = match &settings.registry {
@@ -102,6 +102,12 @@ impl Ground {
             .create_topics(&specs)
             .context("topics of the catalogue")
     }
+}
+
+/// How to reach the cluster, and what its groups are told.
+fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
+    let standbys = settings.standby_replicas.to_string();
+    KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
 }
 
 /// The limits of the rules that the settings ask for.
