@@ -9,6 +9,7 @@ use millrace_avro::catalog;
 use millrace_avro::codec::{RemoteConfig, SchemaClient};
 use millrace_avro::registry::{FileStore, Registry};
 use millrace_effects::runner::Running;
+use millrace_effects::views::redis::Following;
 use millrace_state::{StateDir, StateOptions};
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
@@ -26,6 +27,7 @@ use crate::accounts::mail::Mailer;
 use crate::config::Settings;
 use crate::gateway::BuiltInGateway;
 use crate::http::health;
+use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
 use crate::live::relay;
 use crate::live::views::LogViews;
@@ -141,6 +143,8 @@ pub struct Instance {
     calls: Option<Running>,
     seeding: Option<JoinHandle<()>>,
     views: LogViews,
+    /// `None` without a cache.
+    caching: Option<Following>,
 }
 
 impl Instance {
@@ -157,6 +161,11 @@ impl Instance {
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
+        let cache = Cache::open(settings.redis.as_deref())?;
+        let caching = {
+            let (cache, ground, runtime) = (cache.clone(), ground.clone(), Handle::current());
+            tokio::task::spawn_blocking(move || cache.follow(&ground, runtime)).await??
+        };
         let commands: Arc<dyn Commands> = commands;
         let gateways: Arc<dyn Gateways> = match &outside.gateway {
             Some(gateway) => {
@@ -168,6 +177,7 @@ impl Instance {
         let ports = Ports {
             commands,
             views: views.views(),
+            cache,
             gateways,
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
@@ -200,6 +210,7 @@ impl Instance {
             calls,
             seeding,
             views,
+            caching,
         })
     }
 
@@ -248,12 +259,14 @@ impl Instance {
             seeding.abort();
         }
         let (applications, calls, views) = (self.applications, self.calls, self.views);
+        let caching = self.caching;
         let close = move || {
             if let Some(Err(error)) = calls.map(Running::stop) {
                 tracing::warn!(%error, "effects stopped with an error");
             }
             applications.iter().for_each(Streams::close);
             drop(views);
+            caching.into_iter().for_each(Following::stop);
         };
         tokio::task::spawn_blocking(close).await?;
         self.app.sql.close().await;

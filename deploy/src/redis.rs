@@ -1,6 +1,6 @@
 //! A real Redis, without persistence unless its settings ask for it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a ready Redis may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long Redis may take to answer a test's command.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Directives of `redis.conf`, each with its value, beside and instead of the defaults.
 pub type RedisOptions = Vec<(String, String)>;
@@ -42,6 +45,20 @@ impl Redis {
     /// The server's URL, `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://{}", self.port.address())
+    }
+
+    /// Sends a command, as `["SET", "name", "value"]`: the first line of the answer, without its end.
+    pub fn send(&self, command: &[&str]) -> Result<String> {
+        let mut request = format!("*{}\r\n", command.len());
+        for word in command {
+            request += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        let mut stream = TcpStream::connect(self.port.address())?;
+        stream.set_read_timeout(Some(SEND_TIMEOUT))?;
+        stream.write_all(request.as_bytes())?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 
     /// Stops the process in its tracks (SIGSTOP): connections stay open, nothing answers.

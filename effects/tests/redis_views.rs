@@ -158,9 +158,9 @@ fn carts_and_stock_levels_are_shown_and_replaced_whole() {
     let cart = cart.unwrap();
     assert_eq!(cart.total, eur(1_500));
     let lines: Vec<_> = cart
-        .lines
+        .items
         .iter()
-        .map(|(sku, line)| (sku.as_str(), line.quantity))
+        .map(|line| (line.sku.as_str(), line.quantity))
         .collect();
     assert_eq!(lines, [("blue", 3)]);
     wait::until(limit, "an empty cart", || {
@@ -200,6 +200,63 @@ fn a_redis_that_lost_everything_is_filled_again_even_if_nothing_new_comes() {
     redis.restart().unwrap();
     world.wait_for_stock("s0", 1_000);
     (1..50).for_each(|n| world.wait_for_stock(&format!("s{n}"), n));
+    following.stop();
+}
+
+#[test]
+fn a_redis_that_was_flushed_is_filled_again_while_others_write() {
+    let redis = require!(Redis);
+    let world = World::new(&redis);
+    (0..50).for_each(|n| world.put_stock(&format!("s{n}"), n, 1));
+    let following = world.follow();
+    world.wait_for_stock("s49", 49);
+    for round in 2..5 {
+        assert_eq!(redis.send(&["FLUSHALL"]).unwrap(), "+OK");
+        world.put_stock("s0", 1_000 * round, round);
+        world.wait_for_stock("s0", 1_000 * round);
+        (1..50).for_each(|n| world.wait_for_stock(&format!("s{n}"), n));
+    }
+    following.stop();
+}
+
+#[test]
+fn keys_of_a_wrong_type_fail_one_read_and_are_replaced() {
+    let redis = require!(Redis);
+    let world = World::new(&redis);
+    world.put_stock("red", 1, 1);
+    world.put_stock("blue", 2, 1);
+    let following = world.follow();
+    world.wait_for_stock("blue", 2);
+    world.wait_for_stock("red", 1);
+    assert_eq!(redis.send(&["SET", "stock:red", "x"]).unwrap(), "+OK");
+    let red = Sku::new("red").unwrap();
+    world.runtime.block_on(world.views.stock(&red)).unwrap_err();
+    world.put_stock("red", 3, 2);
+    world.wait_for_stock("red", 3);
+    // a position that is none makes everything be read again
+    redis.send(&["SET", "stock:blue", "x"]).unwrap();
+    redis.send(&["SET", "view-position", "x"]).unwrap();
+    world.wait_for_stock("blue", 2);
+    redis.send(&["DEL", "stock:blue"]).unwrap();
+    redis
+        .send(&["HSET", "view-position", "stock-levels/0", "x"])
+        .unwrap();
+    (0..30).for_each(|n| world.put_stock(&format!("s{n}"), n, 1));
+    (0..30).for_each(|n| world.wait_for_stock(&format!("s{n}"), n));
+    following.stop();
+}
+
+#[test]
+fn a_follower_that_starts_without_redis_fills_it_when_it_comes() {
+    let mut redis = require!(Redis);
+    redis.kill();
+    let world = World::new(&redis);
+    world.put_stock("red", 1, 1);
+    let following = world.follow();
+    let red = Sku::new("red").unwrap();
+    world.runtime.block_on(world.views.stock(&red)).unwrap_err();
+    redis.restart().unwrap();
+    world.wait_for_stock("red", 1);
     following.stop();
 }
 

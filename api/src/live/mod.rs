@@ -1,5 +1,6 @@
 //! The ports on a log: commands are appended to it, views are folded from it.
 
+pub mod cache;
 pub mod commands;
 pub mod memory;
 pub mod relay;

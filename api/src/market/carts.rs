@@ -211,7 +211,7 @@ async fn show(
         // A guest gets a token with the first line.
         holder.fresh_token = None;
     }
-    Ok(answer(&app, &holder))
+    Ok(answer(&app, &holder).await)
 }
 
 async fn add(
@@ -286,7 +286,7 @@ async fn give(app: &Market, holder: &Holder, command: CartCommand) -> Result<Res
         .ask(meta, message, app.settings.times.command_wait)
         .await?
     else {
-        let mut response = answer(app, holder);
+        let mut response = answer(app, holder).await;
         *response.status_mut() = StatusCode::ACCEPTED;
         return Ok(response);
     };
@@ -296,18 +296,16 @@ async fn give(app: &Market, holder: &Holder, command: CartCommand) -> Result<Res
             .filter(|seen| seen.view.version >= reply.version)
     };
     app.settled(&ViewKey::Cart(holder.cart.clone()), look).await;
-    Ok(answer(app, holder))
+    Ok(answer(app, holder).await)
 }
 
-fn answer(app: &Market, holder: &Holder) -> Response {
-    let mut cart = match app.views.cart(&holder.cart) {
-        Some(seen) => CartView::clone(&seen.view),
+async fn answer(app: &Market, holder: &Holder) -> Response {
+    let mut cart = match app.cart(&holder.cart).await {
+        Some(cart) => CartView::clone(&cart),
         None => empty_cart(app, holder),
     };
     for item in &mut cart.items {
-        if let Some(stock) = app.views.stock(&item.sku) {
-            item.available = stock.view.available;
-        }
+        item.available = app.available(&item.sku).await;
     }
     let mut response = versioned(cart.version, &cart).into_response();
     let token = holder.fresh_token.as_deref().map(HeaderValue::from_str);

@@ -130,7 +130,14 @@ async fn show(
         .product(&key(&id)?)
         .filter(|seen| seen.view.active);
     let product = seen.ok_or(Kind::NotFound)?.view;
-    conditional(&headers, product.version, &shown(&app, &product))
+    let mut body = shown(&app, &product);
+    for (index, variant) in product.variants.iter().enumerate() {
+        let place = format!("/variants/{index}/available");
+        if let Some(available) = body.pointer_mut(&place) {
+            *available = json!(app.available(&variant.sku).await);
+        }
+    }
+    conditional(&headers, product.version, &body)
 }
 
 fn page(app: &Market, headers: &HeaderMap, uri: &Uri, filter: &Filter) -> Result<Response> {

@@ -19,7 +19,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use millrace_avro::event::Meta;
+use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
+use millrace_avro::keys::{CartId, Sku};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::tokens::Tokens;
@@ -30,6 +32,7 @@ use crate::http::limits::RateLimits;
 use crate::http::problem::{Kind, Problem, Result, page};
 use crate::http::sse::Streams;
 use crate::http::{health, request};
+use crate::live::cache::Cache;
 use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_for};
 use crate::sql::Sql;
 
@@ -52,6 +55,8 @@ pub struct Market {
     pub commands: Arc<dyn Commands>,
     /// Shows what became of them.
     pub views: Arc<dyn Views>,
+    /// Helps them while they catch up.
+    pub cache: Cache,
     /// Understands webhooks.
     pub gateways: Arc<dyn Gateways>,
     /// Counts requests.
@@ -68,6 +73,8 @@ pub struct Ports {
     pub commands: Arc<dyn Commands>,
     /// Shows what became of them.
     pub views: Arc<dyn Views>,
+    /// Helps them while they catch up.
+    pub cache: Cache,
     /// Understands webhooks.
     pub gateways: Arc<dyn Gateways>,
 }
@@ -86,6 +93,7 @@ impl Market {
             streams: Streams::default(),
             commands: ports.commands,
             views: ports.views,
+            cache: ports.cache,
             gateways: ports.gateways,
             sql,
             settings,
@@ -95,6 +103,29 @@ impl Market {
     /// The table of idempotency keys.
     pub fn idempotency(&self) -> &Idempotency {
         &self.idempotency
+    }
+
+    /// A cart: from memory, or from the shared cache while memory catches up and that is newer.
+    async fn cart(&self, id: &CartId) -> Option<Arc<CartView>> {
+        let known = self.views.cart(id).map(|seen| seen.view);
+        if self.views.caught_up() {
+            return known;
+        }
+        let cached = self.cache.cart(id).await.map(Arc::new);
+        let carts = known.into_iter().chain(cached);
+        carts.rev().max_by_key(|cart| cart.version)
+    }
+
+    /// What is available of a SKU, by the newest that is known.
+    async fn available(&self, sku: &Sku) -> i64 {
+        let known = self.views.stock(sku).map(|seen| seen.view);
+        let known = known.map(|stock| (stock.version, stock.available));
+        if self.views.caught_up() {
+            return known.map_or(0, |(_, available)| available);
+        }
+        let cached = self.cache.stock(sku).await;
+        let cached = cached.map(|stock| (stock.version, stock.available));
+        known.max(cached).map_or(0, |(_, available)| available)
     }
 
     /// Gives a command and waits for its answer; `None` when there is none in time.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_api::accounts::Role;
 use millrace_api::config::{Options, Settings, Span};
@@ -184,6 +184,22 @@ pub(crate) async fn problem(request: RequestBuilder, status: u16) -> Value {
         "{body}"
     );
     body
+}
+
+/// Looks again and again until there is something.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "no sign of {what}");
+        // A pause between two looks at the condition.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The role of an account, by its own word.

@@ -1,0 +1,199 @@
+//! Checkout: a cart becomes an order, at what the catalogue says now.
+
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use millrace_avro::events::carts::{CartItemView, CartView};
+use millrace_avro::events::orders::{CaptureMode, OrderCommand, OrderPlaced, PlacedLine};
+use millrace_avro::keys::OrderId;
+use millrace_avro::money::{Currency, Money};
+use millrace_processors::pricing::{self, Basket, Priced};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{seen, shown};
+use crate::http::auth::Client;
+use crate::http::idempotency::{Idempotent, Intent};
+use crate::http::json::Checks;
+use crate::http::limits::Class;
+use crate::http::prefer::Wait;
+use crate::http::problem::{FieldError, Kind, Problem, Result};
+use crate::http::request;
+use crate::market::{App, Market, accepted, carts, created};
+use crate::ports::Message;
+
+const ADDRESS_BYTES_MAX: usize = 4096;
+const METHOD_CHARS_MAX: usize = 128;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewOrder {
+    payment_method: String,
+    shipping_address: Value,
+    expected_total: Option<Money>,
+    currency: Option<Currency>,
+}
+
+pub(super) async fn place(
+    State(app): State<App>,
+    client: Client,
+    headers: HeaderMap,
+    Idempotent { body, intent }: Idempotent<NewOrder>,
+) -> Result<Response> {
+    app.limits.take(Class::Checkout, client.user.as_str())?;
+    let mut checks = Checks::new();
+    checks.text("/payment_method", &body.payment_method, METHOD_CHARS_MAX);
+    let address = body.shipping_address.to_string();
+    let is_address = match &body.shipping_address {
+        Value::Object(members) => !members.is_empty(),
+        Value::String(text) => !text.trim().is_empty(),
+        _ => false,
+    };
+    let message = format!("an address, an object of at most {ADDRESS_BYTES_MAX} bytes");
+    let fits = is_address && address.len() <= ADDRESS_BYTES_MAX;
+    checks.require(fits, "/shipping_address", "invalid", &message);
+    checks.done()?;
+    let wait = Wait::of(&headers, app.settings.times.wait_max);
+    intent
+        .clone()
+        .once(async move { order(&app, &client, body, &intent, wait).await })
+        .await
+}
+
+async fn order(
+    app: &Market,
+    client: &Client,
+    body: NewOrder,
+    intent: &Intent,
+    wait: Wait,
+) -> Result<Response> {
+    let id = order_id(intent)?;
+    let location = format!("/api/orders/{id}");
+    if app.views.order(&id).is_none() {
+        // A repetition after a crash finds the order made, and the cart empty.
+        let placed = placed(app, client, &id, body).await?;
+        let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
+        let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
+        let patience = match wait {
+            Wait::No => Duration::ZERO,
+            _ => app.settings.times.command_wait,
+        };
+        if app.ask(meta, message, patience).await?.is_none() {
+            return Ok(accepted(
+                &location,
+                Answer(json!({ "id": id, "status": "pending" })),
+            ));
+        }
+    }
+    let (limit, last_word) = match wait {
+        Wait::No => (Duration::ZERO, false),
+        Wait::Usual => (app.settings.times.command_wait, false),
+        Wait::ForLastWord(limit) => (limit, true),
+    };
+    match seen(app, &id, limit, last_word).await {
+        Some(seen) => Ok(created(&location, shown(app, &seen.view).await?)),
+        None => Ok(accepted(
+            &location,
+            Answer(json!({ "id": id, "status": "pending" })),
+        )),
+    }
+}
+
+/// The order's id follows from the key: one order per key, whatever happens to the answer.
+fn order_id(intent: &Intent) -> Result<OrderId> {
+    let id = format!("ord_{}", intent.id("order", 0));
+    OrderId::new(&id).map_err(|_| Kind::Internal.into())
+}
+
+async fn placed(
+    app: &Market,
+    client: &Client,
+    id: &OrderId,
+    body: NewOrder,
+) -> Result<OrderPlaced> {
+    let cart_id = carts::cart_of(&client.user);
+    let cart = app.views.cart(&cart_id).map(|seen| seen.view);
+    let cart = cart
+        .filter(|cart| !cart.items.is_empty())
+        .ok_or(Kind::EmptyCart)?;
+    let lines = lines(app, &cart)?;
+    let priced_in = lines
+        .first()
+        .map_or(app.settings.currency, |line| line.unit_price.currency);
+    let currency = body.currency.unwrap_or(priced_in);
+    let rules = crate::serve::rules(&app.settings).carts;
+    let shipping = Money::new(rules.shipping_minor, currency);
+    let priced = pricing::price(&Basket {
+        currency,
+        lines: &lines,
+        discounts: &[],
+        shipping,
+        shipping_tax_rate: rules.shipping_tax_rate,
+    });
+    let priced = priced.map_err(|error| invalid("/currency", "currency", error.to_string()))?;
+    if pricing::has_risen(body.expected_total, priced.totals.total) {
+        return Err(price_changed(&priced));
+    }
+    let address = body.shipping_address.to_string();
+    Ok(OrderPlaced {
+        order_id: id.clone(),
+        user_id: client.user.clone(),
+        cart_id: Some(cart_id),
+        currency,
+        lines,
+        discounts: Vec::new(),
+        shipping,
+        shipping_tax_rate: rules.shipping_tax_rate,
+        payment_method: body.payment_method,
+        capture: CaptureMode::Automatic,
+        shipping_address: app.accounts.sealer().seal(&client.user, &address).await?,
+        expected_total: body.expected_total,
+        near: Vec::new(),
+    })
+}
+
+/// The lines of a cart, at what the catalogue says now.
+fn lines(app: &Market, cart: &CartView) -> Result<Vec<PlacedLine>> {
+    let line = |item: &CartItemView| {
+        let product = app.views.product_of(&item.sku)?.view;
+        let variant = product
+            .variants
+            .iter()
+            .find(|variant| variant.sku == item.sku)?;
+        product.active.then(|| PlacedLine {
+            sku: item.sku.clone(),
+            product_id: product.id.clone(),
+            name: product.name.clone(),
+            quantity: item.quantity,
+            unit_price: variant.price,
+            tax_rate: product.tax_rate,
+        })
+    };
+    let gone = |item: &CartItemView| {
+        Problem::new(Kind::Refused)
+            .with("reason", "not-for-sale")
+            .detail(format!("`{}` is not for sale any more", item.name))
+    };
+    cart.items
+        .iter()
+        .map(|item| line(item).ok_or_else(|| gone(item)))
+        .collect()
+}
+
+fn price_changed(priced: &Priced) -> Problem {
+    Problem::new(Kind::PriceChanged)
+        .with("lines", &priced.lines)
+        .with("totals", &priced.totals)
+}
+
+fn invalid(pointer: &str, code: &'static str, message: String) -> Problem {
+    let error = FieldError {
+        pointer: pointer.to_owned(),
+        code,
+        message,
+    };
+    Problem::new(Kind::InvalidFields).errors(vec![error])
+}

@@ -1,0 +1,112 @@
+//! Fulfilment: orders are shipped and delivered, by administrators.
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use millrace_avro::event::{EventId, Meta};
+use millrace_avro::events::orders::{
+    OrderCommand, OrderDeliveryReported, OrderShipmentRequested, ShippedItem,
+};
+use millrace_avro::keys::{OrderId, ShipmentId, Sku};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{decide, visible};
+use crate::http::auth::Admin;
+use crate::http::idempotency::Idempotent;
+use crate::http::json::Checks;
+use crate::http::problem::{Kind, Problem, Result};
+use crate::http::request;
+use crate::market::{App, Market, accepted, created, key};
+use crate::ports::{Message, ViewKey};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewShipment {
+    #[serde(default)]
+    items: Vec<NewShippedItem>,
+    tracking: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewShippedItem {
+    sku: String,
+    quantity: i64,
+}
+
+pub(super) async fn deliver(
+    State(app): State<App>,
+    Admin(client): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let id: OrderId = key(&id)?;
+    visible(&app, &client, &id)?;
+    let report = OrderDeliveryReported {
+        order_id: id.clone(),
+    };
+    decide(
+        &app,
+        &client,
+        &id,
+        EventId::random(),
+        OrderCommand::DeliveryReported(report),
+    )
+    .await
+}
+
+pub(super) async fn ship(
+    State(app): State<App>,
+    Admin(client): Admin,
+    Path(id): Path<String>,
+    Idempotent { body, intent }: Idempotent<NewShipment, false>,
+) -> Result<Response> {
+    let id: OrderId = key(&id)?;
+    visible(&app, &client, &id)?;
+    let mut checks = Checks::new();
+    let mut items = Vec::with_capacity(body.items.len());
+    for (index, item) in body.items.iter().enumerate() {
+        let sku = checks.value(&format!("/items/{index}/sku"), Sku::new(&item.sku));
+        let pointer = format!("/items/{index}/quantity");
+        checks.require(item.quantity > 0, &pointer, "range", "at least 1");
+        items.extend(sku.map(|sku| ShippedItem {
+            sku,
+            quantity: item.quantity,
+        }));
+    }
+    checks.done()?;
+    let shipment_id = ShipmentId::new(&format!("shp_{}", intent.id("shipment", 0)));
+    let request = OrderShipmentRequested {
+        order_id: id,
+        shipment_id: shipment_id.map_err(|_| Problem::new(Kind::Internal))?,
+        items,
+        tracking: body.tracking,
+    };
+    let command_id = intent.id("order.shipment_requested", 0);
+    let meta = request::current().command(command_id, client.user.as_str());
+    intent
+        .once(async move { ask_ship(&app, meta, request).await })
+        .await
+}
+
+async fn ask_ship(app: &Market, meta: Meta, request: OrderShipmentRequested) -> Result<Response> {
+    let (id, shipment_id) = (request.order_id.clone(), request.shipment_id.clone());
+    let location = format!("/api/orders/{id}");
+    let message = Message::Order(id.clone(), OrderCommand::ShipmentRequested(request));
+    let reply = app
+        .ask(meta, message, app.settings.times.command_wait)
+        .await?;
+    let look = || {
+        let order = app.views.order(&id)?.view;
+        let mut shipments = order.shipments.iter();
+        shipments.find(|it| it.shipment_id == shipment_id).cloned()
+    };
+    let shown = match reply {
+        Some(_) => app.settled(&ViewKey::Order(id.clone()), look).await,
+        None => None,
+    };
+    Ok(match shown {
+        Some(shipment) => created(&location, Answer(shipment)),
+        None => accepted(&location, Answer(json!({ "shipment_id": shipment_id }))),
+    })
+}

@@ -1,0 +1,231 @@
+//! Orders: to watch and to cancel; checkout and fulfilment stand beside.
+
+mod checkout;
+mod fulfilment;
+
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use millrace_avro::event::EventId;
+use millrace_avro::events::orders::{OrderCancelRequested, OrderCommand, OrderStatus, OrderView};
+use millrace_avro::keys::OrderId;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{App, Market, Router, accepted, key};
+use crate::accounts::Role;
+use crate::http::auth::Client;
+use crate::http::cursor::{Page, decode, limit, link_next};
+use crate::http::etag::versioned;
+use crate::http::json::{Checks, parse};
+use crate::http::problem::{Kind, Problem, Result};
+use crate::http::request;
+use crate::http::sse::Snapshot;
+use crate::ports::{Message, Seen, ViewKey, wait_for};
+
+const REASON_CHARS_MAX: usize = 500;
+
+pub(super) fn router() -> Router {
+    Router::new()
+        .route("/api/orders", post(checkout::place).get(list))
+        .route("/api/orders/{id}", get(show))
+        .route("/api/orders/{id}/events", get(progress))
+        .route("/api/orders/{id}/cancel", put(cancel))
+        .route("/api/admin/orders/{id}/shipments", post(fulfilment::ship))
+        .route("/api/admin/orders/{id}/delivery", put(fulfilment::deliver))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ShowQuery {
+    wait: Option<u64>,
+}
+
+async fn seen(
+    app: &Market,
+    id: &OrderId,
+    limit: Duration,
+    last_word: bool,
+) -> Option<Seen<OrderView>> {
+    let key = ViewKey::Order(id.clone());
+    let is_enough = |seen: &Seen<OrderView>| !last_word || seen.view.final_or_waiting;
+    let found = wait_for(app.views.as_ref(), &key, limit, || {
+        app.views.order(id).filter(is_enough)
+    });
+    match found.await {
+        Some(seen) => Some(seen),
+        None => app.views.order(id),
+    }
+}
+
+/// The order as its owner sees it: with its address, as long as the key to it exists.
+async fn body(app: &Market, order: &OrderView) -> Result<Value> {
+    let mut body = serde_json::to_value(order).map_err(|_| Problem::new(Kind::Internal))?;
+    let address = match &order.shipping_address {
+        Some(sealed) => app.accounts.sealer().open(&order.user_id, sealed).await?,
+        None => None,
+    };
+    let address = address.and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(members) = body.as_object_mut() {
+        members.insert(
+            "shipping_address".to_owned(),
+            address.unwrap_or(Value::Null),
+        );
+    }
+    Ok(body)
+}
+
+async fn shown(app: &Market, order: &OrderView) -> Result<Response> {
+    Ok(versioned(order.version, &body(app, order).await?))
+}
+
+/// The order `id`, if it is the client's to see.
+fn visible(app: &Market, client: &Client, id: &OrderId) -> Result<Seen<OrderView>> {
+    let seen = app.views.order(id);
+    let is_visible =
+        |seen: &Seen<OrderView>| client.role == Role::Admin || seen.view.user_id == client.user;
+    seen.filter(is_visible).ok_or_else(|| Kind::NotFound.into())
+}
+
+async fn show(
+    State(app): State<App>,
+    client: Client,
+    Path(id): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> Result<Response> {
+    let id: OrderId = key(&id)?;
+    let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(app.settings.times.wait_max);
+    if !wait.is_zero() {
+        seen(&app, &id, wait, true).await;
+    }
+    shown(&app, &visible(&app, &client, &id)?.view).await
+}
+
+async fn list(
+    State(app): State<App>,
+    client: Client,
+    uri: Uri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
+    let limit = limit(query.limit)?;
+    let before = query.cursor.as_deref().map(decode).transpose()?;
+    let orders = app
+        .views
+        .orders_of(&client.user, before.as_ref(), limit + 1);
+    let page = Page::of(orders, limit, |order| {
+        (order.created_at.clone(), order.id.clone())
+    });
+    let mut items = Vec::with_capacity(page.items.len());
+    for order in &page.items {
+        items.push(body(&app, order).await?);
+    }
+    let link = link_next(&uri, page.next_cursor.as_deref());
+    let page = Page {
+        items,
+        next_cursor: page.next_cursor,
+    };
+    Ok((link, Answer(page)).into_response())
+}
+
+async fn progress(
+    State(app): State<App>,
+    client: Client,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let id: OrderId = key(&id)?;
+    visible(&app, &client, &id)?;
+    let (views, order) = (app.views.clone(), id.clone());
+    let look = move || {
+        let Seen { view, at } = views.order(&order)?;
+        let mut body = serde_json::to_value(&*view).ok()?;
+        body.as_object_mut()?.remove("shipping_address");
+        Some(Snapshot {
+            at,
+            event: "order",
+            body,
+            last: is_over(&view),
+        })
+    };
+    app.streams
+        .open(app.views.clone(), ViewKey::Order(id), &headers, look)
+}
+
+/// Whether nothing more is expected of an order.
+fn is_over(order: &OrderView) -> bool {
+    use OrderStatus::{Cancelled, Delivered, Expired, PaymentFailed, Rejected};
+    matches!(
+        order.status,
+        Cancelled | Delivered | Expired | PaymentFailed | Rejected
+    )
+}
+
+async fn cancel(
+    State(app): State<App>,
+    client: Client,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response> {
+    let id: OrderId = key(&id)?;
+    visible(&app, &client, &id)?;
+    let cancellation: Cancellation = match body.is_empty() {
+        true => Cancellation::default(),
+        false => parse(&body)?,
+    };
+    let mut checks = Checks::new();
+    if let Some(reason) = &cancellation.reason {
+        checks.text("/reason", reason, REASON_CHARS_MAX);
+    }
+    checks.done()?;
+    let request = OrderCancelRequested {
+        order_id: id.clone(),
+        reason: cancellation.reason,
+    };
+    let command = OrderCommand::CancelRequested(request);
+    decide(&app, &client, &id, EventId::random(), command).await
+}
+
+/// Gives a command to an order and answers with the order after it.
+async fn decide(
+    app: &Market,
+    client: &Client,
+    id: &OrderId,
+    command_id: EventId,
+    command: OrderCommand,
+) -> Result<Response> {
+    let meta = request::current().command(command_id, client.user.as_str());
+    let message = Message::Order(id.clone(), command);
+    let location = format!("/api/orders/{id}");
+    let Some(reply) = app
+        .ask(meta, message, app.settings.times.command_wait)
+        .await?
+    else {
+        return Ok(accepted(
+            &location,
+            shown(app, &visible(app, client, id)?.view).await?,
+        ));
+    };
+    let look = || {
+        app.views
+            .order(id)
+            .filter(|seen| seen.view.version >= reply.version)
+    };
+    app.settled(&ViewKey::Order(id.clone()), look).await;
+    shown(app, &visible(app, client, id)?.view).await
+}
