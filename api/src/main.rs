@@ -16,8 +16,8 @@ use millrace_topologies::registry::{ENTRIES, select};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless `RUST_LOG` says otherwise: the disk stores tell of each file.
-const LOGGED: &str = "info,fjall=warn,lsm_tree=warn";
+/// What is logged unless `RUST_LOG` says otherwise: the libraries' own steps are of no interest.
+const LOGGED: &str = "info,lsm_tree=warn,fjall=warn,sqlx=warn";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -81,7 +81,7 @@ impl Ground {
     pub fn open(settings: &Settings) -> Result<Self> {
         let lock = lock(&settings.data)?;
         let log: Arc<dyn Log> = match &settings.kafka {
-            Some(brokers) => Arc::new(KafkaLog::connect(KafkaOptions::new(brokers))?),
+            Some(brokers) => Arc::new(KafkaLog::connect(cluster(settings, brokers))?),
             None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
         };
         let (client, registry) = match &settings.registry {
@@ -111,6 +111,12 @@ impl Ground {
             .create_topics(&specs)
             .context("topics of the catalogue")
     }
+}
+
+/// How to reach the cluster, and what its groups are told.
+fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
+    let standbys = settings.standby_replicas.to_string();
+    KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
 }
 
 /// The limits of the rules that the settings ask for.
