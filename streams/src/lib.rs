@@ -39,7 +39,9 @@ pub use runtime::{
 };
 pub use simulation::Simulation;
 pub use store::{KeyValueStore, StoreAccess, Timestamped};
-pub use task::{ErrorHandling, OnError, PunctuationId, PunctuationKind};
+pub use task::{
+    BeyondSkew, ErrorHandling, OnError, PunctuationId, PunctuationKind, TimestampPolicy,
+};
 pub use time::Timestamp;
 pub use topology::Topology;
 pub use transition::{Step, Transition};
