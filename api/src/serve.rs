@@ -29,6 +29,7 @@ use crate::gateway::BuiltInGateway;
 use crate::http::health;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
+use crate::live::lag;
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
@@ -42,6 +43,8 @@ use crate::sql::Sql;
 const STATE_BYTES_MAX: u64 = 512 << 20;
 /// How long the topologies may take until their tasks run; the API answers meanwhile.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long requests may take that are under way at the end.
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// The first administrator, unless the settings name one.
 const DEFAULT_ADMIN: &str = "admin@localhost";
@@ -124,6 +127,20 @@ pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
     select(only.as_deref()).map_err(|error| anyhow!("configuration: `only`: {error}"))
 }
 
+/// What each of the topologies reads that the settings ask for.
+fn inputs(settings: &Settings) -> Result<Vec<lag::Inputs>> {
+    let limits = rules(settings);
+    let inputs = entries(settings)?.into_iter().map(|entry| {
+        let topology = (entry.define)(&limits)?;
+        let topics = topology.source_topics();
+        Ok(lag::Inputs {
+            application: topology.name().to_owned(),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+        })
+    });
+    inputs.collect()
+}
+
 /// A running instance of the market.
 #[derive(Debug)]
 pub struct Instance {
@@ -132,6 +149,7 @@ pub struct Instance {
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     relay: JoinHandle<()>,
+    lag: JoinHandle<()>,
     applications: Vec<Streams>,
     /// `None` where the payments topology does not run.
     calls: Option<Running>,
@@ -155,6 +173,7 @@ impl Instance {
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
+        let inputs = inputs(&settings)?;
         let cache = Cache::open(settings.redis.as_deref())?;
         let caching = {
             let (cache, ground, runtime) = (cache.clone(), ground.clone(), Handle::current());
@@ -185,6 +204,7 @@ impl Instance {
         if let Some(registry) = ground.registry {
             routes = routes.nest_service("/registry", registry_http::router(registry));
         }
+        let lag = tokio::spawn(lag::run(ground.log.clone(), inputs));
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
         let address = listener.local_addr()?;
@@ -200,6 +220,7 @@ impl Instance {
             stop,
             server,
             relay,
+            lag,
             applications,
             calls,
             seeding,
@@ -247,8 +268,12 @@ impl Instance {
     /// When the server has failed.
     pub async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
-        let served = self.server.await;
+        self.app.close();
+        let cut = self.server.abort_handle();
+        let served = tokio::time::timeout(ANSWER_LIMIT, self.server).await;
+        cut.abort();
         self.relay.abort();
+        self.lag.abort();
         if let Some(seeding) = self.seeding {
             seeding.abort();
         }
@@ -264,7 +289,13 @@ impl Instance {
         };
         tokio::task::spawn_blocking(close).await?;
         self.app.sql.close().await;
-        Ok(served??)
+        match served {
+            Ok(served) => Ok(served??),
+            Err(_) => {
+                tracing::warn!("requests were cut off: they took longer than {ANSWER_LIMIT:?}");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -157,7 +157,8 @@ impl Task {
         match (handling, self.dead_letters) {
             (OnError::DeadLetter, Some(dead_letters)) => {
                 tracing::warn!(%error, %partition, offset = record.offset, "record set aside");
-                metrics::counter!("dead_letter_records_total").increment(1);
+                let topic = partition.topic.clone();
+                metrics::counter!("dead_letter_records_total", "topic" => topic).increment(1);
                 dead_letters.write(&mut self.cx.outputs, partition, record, &error);
                 Ok(())
             }

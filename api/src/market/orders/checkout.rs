@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use millrace_avro::events::carts::{CartItemView, CartView};
+use millrace_avro::events::common::rfc3339;
 use millrace_avro::events::orders::{CaptureMode, OrderCommand, OrderPlaced, PlacedLine};
 use millrace_avro::keys::OrderId;
 use millrace_avro::money::{Currency, Money};
@@ -15,9 +16,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{seen, shown};
+use crate::clock;
 use crate::http::auth::Client;
 use crate::http::idempotency::{Idempotent, Intent};
-use crate::http::json::Checks;
+use crate::http::json::{Checks, MoneyBody};
 use crate::http::limits::Class;
 use crate::http::prefer::Wait;
 use crate::http::problem::{FieldError, Kind, Problem, Result};
@@ -33,7 +35,7 @@ const METHOD_CHARS_MAX: usize = 128;
 pub(super) struct NewOrder {
     payment_method: String,
     shipping_address: Value,
-    expected_total: Option<Money>,
+    expected_total: Option<MoneyBody>,
     currency: Option<Currency>,
 }
 
@@ -72,20 +74,20 @@ async fn order(
 ) -> Result<Response> {
     let id = order_id(intent)?;
     let location = format!("/api/orders/{id}");
+    let mut pending = json!({ "id": id, "status": "pending" });
+    // A repetition after a crash finds the order made, and the cart empty.
     if app.views.order(&id).is_none() {
-        // A repetition after a crash finds the order made, and the cart empty.
-        let placed = placed(app, client, &id, body).await?;
+        let (placed, priced) = placed(app, client, &id, body).await?;
+        pending = begun(&id, &priced);
         let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
         let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
-        let patience = match wait {
-            Wait::No => Duration::ZERO,
-            _ => app.settings.times.command_wait,
-        };
+        if wait == Wait::No {
+            app.commands.append(meta, message).await?;
+            return Ok(accepted(&location, Answer(pending)));
+        }
+        let patience = app.settings.times.command_wait;
         if app.ask(meta, message, patience).await?.is_none() {
-            return Ok(accepted(
-                &location,
-                Answer(json!({ "id": id, "status": "pending" })),
-            ));
+            return Ok(accepted(&location, Answer(pending)));
         }
     }
     let (limit, last_word) = match wait {
@@ -95,11 +97,22 @@ async fn order(
     };
     match seen(app, &id, limit, last_word).await {
         Some(seen) => Ok(created(&location, shown(app, &seen.view).await?)),
-        None => Ok(accepted(
-            &location,
-            Answer(json!({ "id": id, "status": "pending" })),
-        )),
+        None => Ok(accepted(&location, Answer(pending))),
     }
+}
+
+/// An order of which nothing is known but that it was placed.
+fn begun(id: &OrderId, priced: &Priced) -> Value {
+    json!({
+        "id": id,
+        "status": "pending",
+        "payment_status": "unpaid",
+        "fulfilment_status": "unfulfilled",
+        "items": priced.lines,
+        "totals": priced.totals,
+        "payments": [],
+        "created_at": rfc3339(clock::now()),
+    })
 }
 
 /// The order's id follows from the key: one order per key, whatever happens to the answer.
@@ -113,7 +126,7 @@ async fn placed(
     client: &Client,
     id: &OrderId,
     body: NewOrder,
-) -> Result<OrderPlaced> {
+) -> Result<(OrderPlaced, Priced)> {
     let cart_id = carts::cart_of(&client.user);
     let cart = app.views.cart(&cart_id).map(|seen| seen.view);
     let cart = cart
@@ -134,11 +147,16 @@ async fn placed(
         shipping_tax_rate: rules.shipping_tax_rate,
     });
     let priced = priced.map_err(|error| invalid("/currency", "currency", error.to_string()))?;
-    if pricing::has_risen(body.expected_total, priced.totals.total) {
+    let expected_total = body.expected_total.map(|MoneyBody(total)| total);
+    if expected_total.is_some_and(|expected| expected.currency != currency) {
+        let message = format!("the order is in {currency}");
+        return Err(invalid("/expected_total/currency", "currency", message));
+    }
+    if pricing::has_risen(expected_total, priced.totals.total) {
         return Err(price_changed(&priced));
     }
     let address = body.shipping_address.to_string();
-    Ok(OrderPlaced {
+    let placed = OrderPlaced {
         order_id: id.clone(),
         user_id: client.user.clone(),
         cart_id: Some(cart_id),
@@ -150,9 +168,10 @@ async fn placed(
         payment_method: body.payment_method,
         capture: CaptureMode::Automatic,
         shipping_address: app.accounts.sealer().seal(&client.user, &address).await?,
-        expected_total: body.expected_total,
+        expected_total,
         near: Vec::new(),
-    })
+    };
+    Ok((placed, priced))
 }
 
 /// The lines of a cart, at what the catalogue says now.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -22,6 +22,7 @@ use crate::accounts::Role;
 use crate::http::auth::Client;
 use crate::http::cursor::{Page, decode, limit, link_next};
 use crate::http::etag::versioned;
+use crate::http::extract::{Path, Query};
 use crate::http::json::{Checks, parse};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
@@ -68,10 +69,11 @@ async fn seen(
     let found = wait_for(app.views.as_ref(), &key, limit, || {
         app.views.order(id).filter(is_enough)
     });
-    match found.await {
-        Some(seen) => Some(seen),
-        None => app.views.order(id),
-    }
+    let found = tokio::select! {
+        found = found => found,
+        () = app.streams.closing() => None,
+    };
+    found.or_else(|| app.views.order(id))
 }
 
 /// The order as its owner sees it: with its address, as long as the key to it exists.
