@@ -7,7 +7,7 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::inventory::InventoryCommand;
-use millrace_avro::events::products::{CategoryCommand, CreateProduct, ProductCommand};
+use millrace_avro::events::products::{CategoryCommand, ProductCommand};
 use millrace_avro::keys::CatalogueId;
 use millrace_processors::demo::{Demo, demo};
 
@@ -22,9 +22,8 @@ const PRODUCTS: usize = 300;
 /// How often the views are looked at while they catch up.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Appends what is missing of the catalogue, products before their stock. A start that was cut off
-/// is made good by the next; what an administrator has deleted, its stock tells from what was never
-/// there, and it stays away.
+/// Appends what is missing of the catalogue, products before all stock. A start that was cut off is
+/// made good by the next; where there is stock, products that are missing were deleted, and stay so.
 ///
 /// # Errors
 /// When the log does not take a command.
@@ -37,22 +36,21 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()>
         products,
         stock,
     } = demo(SEED, PRODUCTS);
-    let is_new = |product: &CreateProduct| {
-        let mut variants = product.draft.variants.iter();
-        views.product(&product.product_id).is_none()
-            && variants.all(|variant| views.stock(&variant.sku).is_none())
-    };
-    let is_whole = !products.iter().any(is_new);
+    // Stock is appended when every product is in the log.
+    let is_offered = stock
+        .iter()
+        .any(|adjust| views.stock(&adjust.sku).is_some());
     let catalogue = CatalogueId::new(CATALOGUE)?;
-    let categories = categories.into_iter().map(|put| {
-        let known = is_whole || views.category(&put.category_id).is_some();
-        let message = Message::Category(catalogue.clone(), CategoryCommand::Put(put));
-        (!known).then_some(message)
-    });
+    let categories = categories
+        .into_iter()
+        .map(|put| Message::Category(catalogue.clone(), CategoryCommand::Put(put)));
     let products = products.into_iter().map(|product| {
-        let id = product.product_id.clone();
-        is_new(&product).then(|| Message::Product(id, ProductCommand::Create(product)))
+        Message::Product(product.product_id.clone(), ProductCommand::Create(product))
     });
+    let goods = categories.chain(products);
+    let goods: Vec<_> = goods
+        .map(|message| (!is_offered).then_some(message))
+        .collect();
     let stock = stock.into_iter().map(|adjust| {
         let sku = adjust.sku.clone();
         let known = views.stock(&sku).is_some_and(|stock| {
@@ -62,7 +60,6 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()>
         (!known).then(|| Message::Inventory(sku, InventoryCommand::Adjust(adjust)))
     });
     let mut number = 0;
-    let goods: Vec<_> = categories.chain(products).collect();
     let mut count = append(commands, &mut number, goods).await?;
     count += append(commands, &mut number, stock.collect()).await?;
     if count > 0 {
@@ -86,4 +83,85 @@ async fn append(
         message.map(|message| commands.append(meta, message))
     });
     Ok(try_join_all(appended).await?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::{BoxFuture, ready};
+    use millrace_avro::events::inventory::{AdjustStock, StockPolicy, StockView};
+    use millrace_streams::log::{Position, TopicPartition};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::live::memory::{Change, MemoryViews};
+    use crate::ports::{Place, PortError};
+
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<(EventId, Message)>>);
+
+    impl Commands for Heard {
+        fn append(
+            &self,
+            meta: Meta,
+            message: Message,
+        ) -> BoxFuture<'static, Result<Position, PortError>> {
+            self.0.lock().push((meta.id, message));
+            let partition = TopicPartition::new("commands", 0);
+            ready(Ok(Position {
+                partition,
+                offset: 0,
+            }))
+            .boxed()
+        }
+    }
+
+    async fn seeded(views: &MemoryViews) -> Vec<(EventId, Message)> {
+        let heard = Arc::new(Heard::default());
+        let commands: Arc<dyn Commands> = heard.clone();
+        seed(views, &commands).await.unwrap();
+        let heard = std::mem::take(&mut *heard.0.lock());
+        heard
+    }
+
+    fn stock(adjust: &AdjustStock) -> StockView {
+        StockView {
+            sku: adjust.sku.clone(),
+            policy: StockPolicy::Deny,
+            low_stock_threshold: 0,
+            on_hand: 0,
+            reserved: 0,
+            available: 0,
+            locations: Vec::new(),
+            movements: Vec::new(),
+            version: 1,
+            updated_at: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_stays_away_and_what_is_missing_comes_with_its_old_id() {
+        let views = MemoryViews::new();
+        views.set_caught_up();
+        let first = seeded(&views).await;
+        assert_eq!(seeded(&views).await, first);
+        // every product is gone again, all but one SKU have stock
+        let mut adjusts = first.iter().filter_map(|(_, message)| match message {
+            Message::Inventory(_, InventoryCommand::Adjust(adjust)) => Some(adjust),
+            _ => None,
+        });
+        let missing = adjusts.next().unwrap().sku.clone();
+        for adjust in adjusts.filter(|adjust| adjust.sku != missing) {
+            views.apply(
+                Change::Stock(adjust.sku.clone(), stock(adjust)),
+                Place::default(),
+            );
+        }
+        let again = seeded(&views).await;
+        let products = again
+            .iter()
+            .filter(|(_, message)| matches!(message, Message::Product(..)));
+        assert!(products.count() <= 1);
+        assert!(again.iter().all(|command| first.contains(command)));
+    }
 }

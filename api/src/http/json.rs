@@ -190,11 +190,7 @@ impl Checks {
     }
 
     /// The value, or a complaint that it could not be made.
-    pub fn value<T, E: fmt::Display>(
-        &mut self,
-        pointer: &str,
-        value: Result<T, E>,
-    ) -> Option<T> {
+    pub fn value<T, E: fmt::Display>(&mut self, pointer: &str, value: Result<T, E>) -> Option<T> {
         let error = value.as_ref().err().map(ToString::to_string);
         self.require(
             error.is_none(),

@@ -8,7 +8,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use millrace_avro::events::carts::{CartItemView, CartView};
 use millrace_avro::events::common::rfc3339;
-use millrace_avro::events::orders::{CaptureMode, OrderCommand, OrderPlaced, PlacedLine};
+use millrace_avro::events::orders::{
+    CaptureMode, OrderCommand, OrderPlaced, OrderView, PlacedLine,
+};
 use millrace_avro::keys::OrderId;
 use millrace_avro::money::{Currency, Money};
 use millrace_processors::pricing::{self, Basket, Priced};
@@ -25,7 +27,7 @@ use crate::http::prefer::Wait;
 use crate::http::problem::{FieldError, Kind, Problem, Result};
 use crate::http::request;
 use crate::market::{App, Market, accepted, carts, created};
-use crate::ports::Message;
+use crate::ports::{Message, Seen};
 
 const ADDRESS_BYTES_MAX: usize = 4096;
 const METHOD_CHARS_MAX: usize = 128;
@@ -95,7 +97,8 @@ async fn order(
         Wait::Usual => (app.settings.times.command_wait, false),
         Wait::ForLastWord(limit) => (limit, true),
     };
-    match seen(app, &id, limit, last_word).await {
+    let is_enough = |seen: &Seen<OrderView>| !last_word || seen.view.final_or_waiting;
+    match seen(app, &id, limit, is_enough).await {
         Some(seen) => Ok(created(&location, shown(app, &seen.view).await?)),
         None => Ok(accepted(&location, Answer(pending))),
     }
