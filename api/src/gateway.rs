@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Json;
-use axum::http::HeaderMap;
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, put};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use millrace_avro::catalog::{GATEWAY_CALLS, PAYMENT_COMMANDS};
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::payments::PaymentCommand;
-use millrace_effects::gateway::simulator::{Simulator, SimulatorOptions, WebhookSink};
+use millrace_effects::gateway::simulator::{Delivery, Simulator, SimulatorOptions, WebhookSink};
 use millrace_effects::gateway::webhook::{Notice, SIGNATURE, Secret, TOLERANCE, VerifyError};
 use millrace_effects::payments::GatewayCalls;
 use millrace_effects::runner::{Effects, EffectsConfig, Running};
@@ -22,6 +23,8 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
+use crate::http::json::{Checks, parse};
+use crate::http::problem::Problem;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
 use crate::serve::Ground;
 
@@ -31,6 +34,9 @@ const NAME: &str = "simulator";
 const APPLICATION: &str = "market-effects";
 /// How long a customer who has to act takes.
 const CUSTOMER: Duration = Duration::from_secs(1);
+/// Bounds of what may be asked of webhooks.
+const COPIES_MAX: u32 = 10;
+const LATE_MS_MAX: u64 = 60_000;
 
 /// The simulator, as this instance runs it.
 #[derive(Clone, Debug)]
@@ -80,14 +86,34 @@ impl BuiltInGateway {
             .deliver_to(Arc::new(InProcess { gateway, commands }));
     }
 
-    /// `GET /simulator/ledger`.
+    /// `GET /simulator/ledger`, and `PUT /simulator/webhooks` to have webhooks sent twice, late, out
+    /// of order or not at all.
     pub fn router(&self) -> axum::Router {
         let simulator = self.simulator.clone();
         let ledger = move || {
             let ledger = simulator.ledger();
             async move { Json(ledger) }
         };
-        axum::Router::new().route("/simulator/ledger", get(ledger))
+        let simulator = self.simulator.clone();
+        let deliver = async move |body: Bytes| -> Result<StatusCode, Problem> {
+            let delivery: Delivery = parse(&body)?;
+            let mut checks = Checks::new();
+            let copies = delivery.copies <= COPIES_MAX;
+            checks.require(copies, "/copies", "range", &format!("at most {COPIES_MAX}"));
+            for (place, ms) in [
+                ("/delay_ms", delivery.delay_ms),
+                ("/hold_ms", delivery.hold_ms),
+            ] {
+                let message = format!("at most {LATE_MS_MAX}");
+                checks.require(ms <= LATE_MS_MAX, place, "range", &message);
+            }
+            checks.done()?;
+            simulator.set_delivery(delivery);
+            Ok(StatusCode::NO_CONTENT)
+        };
+        axum::Router::new()
+            .route("/simulator/ledger", get(ledger))
+            .route("/simulator/webhooks", put(deliver))
     }
 
     fn open_notice(&self, signature: &str, body: &[u8]) -> Result<Webhook, WebhookError> {

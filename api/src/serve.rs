@@ -32,6 +32,7 @@ use crate::gateway::BuiltInGateway;
 use crate::http::health;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
+use crate::live::lag;
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
@@ -137,6 +138,20 @@ pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
     select(only.as_deref()).map_err(|error| anyhow!("configuration: `only`: {error}"))
 }
 
+/// What each of the topologies reads that the settings ask for.
+fn inputs(settings: &Settings) -> Result<Vec<lag::Inputs>> {
+    let limits = rules(settings);
+    let inputs = entries(settings)?.into_iter().map(|entry| {
+        let topology = (entry.define)(&limits)?;
+        let topics = topology.source_topics();
+        Ok(lag::Inputs {
+            application: topology.name().to_owned(),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+        })
+    });
+    inputs.collect()
+}
+
 /// A running instance of the market.
 #[derive(Debug)]
 pub struct Instance {
@@ -145,6 +160,7 @@ pub struct Instance {
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     relay: JoinHandle<()>,
+    lag: JoinHandle<()>,
     applications: Vec<Streams>,
     /// `None` where the payments topology does not run.
     calls: Option<Running>,
@@ -168,6 +184,7 @@ impl Instance {
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
+        let inputs = inputs(&settings)?;
         let cache = Cache::open(settings.redis.as_deref())?;
         let caching = {
             let (cache, ground, runtime) = (cache.clone(), ground.clone(), Handle::current());
@@ -202,6 +219,7 @@ impl Instance {
         if let Some(registry) = ground.registry {
             routes = routes.nest_service("/registry", registry_http::router(registry));
         }
+        let lag = tokio::spawn(lag::run(ground.log.clone(), inputs));
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
         let address = listener.local_addr()?;
@@ -217,6 +235,7 @@ impl Instance {
             stop,
             server,
             relay,
+            lag,
             applications,
             calls,
             seeding,
@@ -275,6 +294,7 @@ impl Instance {
             }
         };
         self.relay.abort();
+        self.lag.abort();
         if let Some(seeding) = self.seeding {
             seeding.abort();
         }

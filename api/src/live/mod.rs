@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod commands;
+pub mod lag;
 pub mod memory;
 pub mod relay;
 pub mod views;

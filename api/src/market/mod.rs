@@ -23,7 +23,6 @@ use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
 use millrace_avro::keys::{CartId, Sku};
 use tokio::time::{Instant, sleep};
-use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::tokens::Tokens;
 use crate::accounts::{AccountError, Accounts};
@@ -102,6 +101,11 @@ impl Market {
             sql,
             settings,
         }))
+    }
+
+    /// Ends what waits for long, so that the instance can stop.
+    pub fn close(&self) {
+        self.streams.close();
     }
 
     /// The table of idempotency keys.
@@ -190,8 +194,7 @@ impl From<PortError> for Problem {
 /// The whole API.
 pub fn router(app: App) -> axum::Router {
     let times = &app.settings.times;
-    let timeout =
-        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, times.request_timeout);
+    let limit = times.request_timeout;
     let body_bytes_max = app.settings.limits.body_bytes_max;
     Router::new()
         .merge(accounts::router())
@@ -209,7 +212,9 @@ pub fn router(app: App) -> axum::Router {
         .fallback(async || Problem::new(Kind::NotFound))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed))
         // a request that takes too long is answered, and its work given up
-        .layer(timeout)
+        .layer(from_fn(move |request, next| {
+            request::in_time(limit, request, next)
+        }))
         // a body that is too large is refused before it is read
         .layer(DefaultBodyLimit::max(body_bytes_max))
         // outermost, so that every answer is counted and has its id

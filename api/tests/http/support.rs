@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use millrace_api::accounts::Role;
 use millrace_api::config::{Options, Settings, Span};
+use millrace_api::gateway::BuiltInGateway;
 use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside};
 use reqwest::{Method, RequestBuilder, Response};
@@ -19,6 +20,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) struct TestMarket {
     pub(crate) folder: TempDir,
     options: Options,
+    pays: bool,
     instance: Option<Instance>,
     client: reqwest::Client,
 }
@@ -44,11 +46,22 @@ impl TestMarket {
         let mut market = Self {
             folder,
             options,
+            pays: false,
             instance: None,
             client,
         };
         market.restart().await;
         market
+    }
+
+    /// A market that takes payments by the simulator, with `mug-red` on sale and `stock` of it; and
+    /// its administrator.
+    pub(crate) async fn paying(stock: i64, change: impl FnOnce(&mut Options)) -> (Self, String) {
+        let mut market = Self::start_with(change).await;
+        market.pays = true;
+        market.restart().await;
+        let admin = market.offer(stock).await;
+        (market, admin)
     }
 
     /// Stops the market if it runs, and starts it again.
@@ -57,8 +70,9 @@ impl TestMarket {
         let settings = Settings::from_options(self.options.clone()).unwrap();
         let ground = Ground::open(&settings).unwrap();
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
+        let gateway = self.pays.then(|| BuiltInGateway::open(&settings, "secret"));
         let outside = Outside {
-            gateway: None,
+            gateway: gateway.transpose().unwrap(),
             mailer,
         };
         let instance = Instance::start(settings, ground, outside).await.unwrap();

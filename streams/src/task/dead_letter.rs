@@ -50,7 +50,8 @@ impl DeadLetters {
         if !fits {
             headers.set("__streams.errors.value.left.out", b"true");
         }
-        metrics::counter!("dead_letter_records_total").increment(1);
+        let topic = partition.topic.clone();
+        metrics::counter!("dead_letter_records_total", "topic" => topic).increment(1);
         outputs.push(OutputRecord {
             topic: self.slot,
             partition: record

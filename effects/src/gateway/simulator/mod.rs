@@ -5,7 +5,7 @@
 //! | `pm_ok` | it charges |
 //! | `pm_decline` | it declines |
 //! | `pm_requires_action` | it waits for the customer; a webhook tells how that ended |
-//! | `pm_slow` | it charges at once, and answers after 3 s |
+//! | `pm_slow` | it charges at once, and answers and tells after 3 s |
 //! | `pm_drop_reply` | it charges, and the reply is lost |
 //! | `pm_error_then_ok` | the first call fails and charges nothing, the next one charges |
 //!
@@ -120,7 +120,7 @@ impl Simulator {
         });
         for (n, answer) in untold.into_iter().filter(|(n, _)| !taken.contains(n)) {
             if let Some((answer, _)) = answer {
-                inner.tell(n, answer);
+                inner.tell(n, answer, Duration::ZERO);
             }
         }
         waiting
@@ -166,7 +166,9 @@ impl Simulator {
         }
         let (answer, is_new) = self
             .inner
-            .decide(|book, at| book.authorize(&charge, at))
+            .decide(behaviour.answers_after, |book, at| {
+                book.authorize(&charge, at)
+            })
             .await?;
         if is_new {
             sleep(behaviour.answers_after).await;
@@ -186,7 +188,7 @@ impl Simulator {
     ) -> BoxFuture<'_, Result<Answer, GatewayError>> {
         async move {
             let decide = |book: &Book, at| book.follow_up(verb, &asked, at);
-            Ok(self.inner.decide(decide).await?.0)
+            Ok(self.inner.decide(Duration::ZERO, decide).await?.0)
         }
         .boxed()
     }
@@ -239,6 +241,7 @@ impl Inner {
     /// was written.
     async fn decide(
         self: &Arc<Self>,
+        told_after: Duration,
         decide: impl FnOnce(&Book, Timestamp) -> Result<Decision, GatewayError>,
     ) -> Result<(Answer, bool), GatewayError> {
         let (answer, entry, is_new) = {
@@ -252,7 +255,7 @@ impl Inner {
             (answer, entry, is_new)
         };
         if is_new {
-            self.follow(entry, answer.clone());
+            self.follow(entry, answer.clone(), told_after);
         }
         // It stands in the queue: whether it reaches the file is not known if that fails.
         self.journal
@@ -278,7 +281,7 @@ impl Inner {
             };
             known
         };
-        self.follow(n, answer.clone());
+        self.follow(n, answer.clone(), Duration::ZERO);
         self.journal
             .durable(n)
             .await
@@ -298,7 +301,7 @@ impl Inner {
     }
 
     /// What follows from an entry, whether or not somebody waits for the answer.
-    fn follow(self: &Arc<Self>, n: u64, answer: Answer) {
+    fn follow(self: &Arc<Self>, n: u64, answer: Answer, told_after: Duration) {
         use millrace_avro::events::payments::GatewayFactKind::RequiresAction;
         if answer
             .facts
@@ -307,14 +310,16 @@ impl Inner {
         {
             self.let_approve(answer.payment_id.clone());
         }
-        self.tell(n, answer);
+        self.tell(n, answer, told_after);
     }
 
-    /// Tells entry number `n` by a webhook, once it is durable.
-    fn tell(self: &Arc<Self>, n: u64, answer: Answer) {
+    /// Tells entry number `n` by a webhook, once it is durable: a gateway that is slow to answer is
+    /// as slow to tell.
+    fn tell(self: &Arc<Self>, n: u64, answer: Answer, after: Duration) {
         let inner = Arc::clone(self);
         let id = format!("evt_{n}");
         self.runtime.spawn(async move {
+            sleep(after).await;
             if inner.journal.durable(n).await.is_err() {
                 return;
             }

@@ -335,7 +335,9 @@ impl StreamThread {
             self.member.recycle(batch);
         }
         if processed > 0 {
-            metrics::counter!("process_records_total").increment(processed as u64);
+            let application = self.shared.application.clone();
+            metrics::counter!("process_records_total", "application" => application)
+                .increment(processed as u64);
             self.policy.dirty(self.shared.moment().elapsed);
         }
         if self.outputs.bytes() >= SEND_BYTES {
@@ -401,7 +403,9 @@ impl StreamThread {
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
             Err(error) => {
-                metrics::counter!("commit_failures_total").increment(1);
+                let application = self.shared.application.clone();
+                metrics::counter!("commit_failures_total", "application" => application)
+                    .increment(1);
                 tracing::warn!(%error, application = %self.shared.application, "commit failed");
                 return self.recover();
             }
@@ -413,7 +417,8 @@ impl StreamThread {
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);
-        metrics::counter!("commit_total").increment(1);
+        let application = self.shared.application.clone();
+        metrics::counter!("commit_total", "application" => application).increment(1);
         Ok(())
     }
 }
