@@ -28,7 +28,9 @@ pub use codec::RecordCodec;
 pub use driver::{
     TestDriverOptions, TestInput, TestOutput, TestRecord, TestStore, TopologyTestDriver,
 };
-pub use dsl::{GlobalKTable, KStream, KTable, Keyed, Keying, Rekeyed, RekeyedStream, Scope};
+pub use dsl::{
+    GlobalKTable, KStream, KTable, Keyed, Keying, Partitioned, Rekeyed, RekeyedStream, Scope,
+};
 pub use error::{Error, ProcessError, ProcessResult, TopologyError};
 pub use operators::{Branch, StoreConnection};
 pub use processor::{InitContext, Processor, ProcessorContext, Punctuation};
