@@ -68,11 +68,12 @@ fn serve(settings: Settings) -> Result<()> {
         .init();
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
+        let ground = Ground::open(&settings)?;
+        let gateway = BuiltInGateway::open(&settings, &signing_secret()).await?;
         let outside = Outside {
-            gateway: Some(BuiltInGateway::open(&settings, &signing_secret())?),
+            gateway: Some(gateway),
             mailer,
         };
-        let ground = Ground::open(&settings)?;
         let instance = Instance::start(settings, ground, outside).await?;
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
