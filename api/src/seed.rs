@@ -1,5 +1,6 @@
 //! The demonstration catalogue of a first start.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use futures::future::try_join_all;
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::inventory::InventoryCommand;
 use millrace_avro::events::products::{CategoryCommand, ProductCommand};
-use millrace_avro::keys::CatalogueId;
+use millrace_avro::keys::{CatalogueId, Sku};
 use millrace_processors::demo::{Demo, demo};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::market::CATALOGUE;
@@ -19,10 +21,12 @@ use crate::ports::{Commands, Message, Views};
 const SEED: u64 = 7;
 /// How many products there are.
 const PRODUCTS: usize = 300;
+/// How long the catalogue may take to be for sale.
+const SHOWN_LIMIT: Duration = Duration::from_secs(20);
 /// How often the views are looked at while they catch up.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Appends the catalogue if there is no product yet. Its commands have the same ids each time, so
+/// Appends the catalogue if there is no product yet, and waits until it is for sale. Its commands have the same ids each time, so
 /// a start that was cut off is made good by the next.
 ///
 /// # Errors
@@ -39,6 +43,7 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()>
         products,
         stock,
     } = demo(SEED, PRODUCTS);
+    let skus: BTreeSet<Sku> = stock.iter().map(|adjust| adjust.sku.clone()).collect();
     let catalogue = CatalogueId::new(CATALOGUE)?;
     let messages = categories
         .into_iter()
@@ -59,5 +64,14 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()>
     });
     let count = try_join_all(appended).await?.len();
     tracing::info!(commands = count, "demonstration catalogue seeded");
+    let shown = async {
+        while views.products().len() < PRODUCTS || skus.iter().any(|sku| views.stock(sku).is_none())
+        {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if timeout(SHOWN_LIMIT, shown).await.is_err() {
+        tracing::warn!("the demonstration catalogue is not shown yet: do its topologies run?");
+    }
     Ok(())
 }
