@@ -369,7 +369,11 @@ fn start_streams(
         memory_bytes_max: STATE_BYTES_MAX,
         ..StateOptions::default()
     };
-    let state = StateDir::open(settings.data.join("state"), options).context("state folder")?;
+    let folder = settings.data.join("state");
+    let (state, aside) = StateDir::open_or_set_aside(folder, options).context("state folder")?;
+    if let Some(aside) = aside {
+        tracing::warn!(aside = %aside.display(), "the state is damaged; it is restored from the log");
+    }
     let limits = rules(settings);
     let mut config = StreamsConfig::default();
     config.resources = ground.resources.clone();

@@ -129,7 +129,8 @@ impl StateDir {
     /// # Errors
     /// - [`Error::Locked`] when another process, or another `StateDir`, has it open;
     /// - [`Error::Incompatible`] when another version wrote it;
-    /// - [`Error::Corrupted`] when it fails its checks: see [`set_aside`](Self::set_aside);
+    /// - [`Error::Corrupted`] when it fails its checks, or a reader has found damage since it was
+    ///   opened last: see [`open_or_set_aside`](Self::open_or_set_aside);
     /// - [`Error::Io`] when the operating system refuses.
     pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self, Error> {
         let layout = Layout::new(path.as_ref());
@@ -172,6 +173,25 @@ impl StateDir {
             process_id: disk.process_id(),
             _lock: None,
         })
+    }
+
+    /// Opens the directory `path` as [`open`](Self::open) does; if it is damaged, sets it aside as
+    /// [`set_aside`](Self::set_aside) does, and opens it empty. Gives where the damaged stores lie.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for damage.
+    pub fn open_or_set_aside(
+        path: impl AsRef<Path>,
+        options: StateOptions,
+    ) -> Result<(Self, Option<PathBuf>), Error> {
+        let path = path.as_ref();
+        match Self::open(path, options.clone()) {
+            Err(Error::Corrupted { .. }) => {
+                let aside = Self::set_aside(path)?;
+                Ok((Self::open(path, options)?, aside))
+            }
+            opened => Ok((opened?, None)),
+        }
     }
 
     fn assemble(inner: DirInner) -> Self {

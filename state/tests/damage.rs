@@ -66,13 +66,14 @@ fn use_stores(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the caller of a damaged directory does: set it aside, and restore all from changelogs.
+/// What the caller of a damaged directory does, even if only a read has found the damage: set it
+/// aside, and restore all from changelogs.
 fn restore(path: &Path) {
-    StateDir::set_aside(path).unwrap();
-    write(path, &[1700]);
-    let dir = open(path).unwrap();
+    let (dir, _) = StateDir::open_or_set_aside(path, options()).unwrap();
     for name in STORES {
-        let store = open_store(&dir, name).unwrap();
+        let mut store = open_store(&dir, name).unwrap();
+        assert_eq!(store.position(), None);
+        advance(&mut store, name, 1700).unwrap();
         assert_eq!(verify(&store, name).unwrap(), 1700);
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,7 +88,10 @@ impl Backend for FjallBackend {
         Ok(Arc::new(FjallTable {
             keyspace: keyspace.map_err(|error| translate(&self.path, error))?,
             database: self.database.clone(),
-            name: format!("{}/{name}", self.path).into(),
+            name: Arc::new(Name {
+                text: format!("{}/{name}", self.path),
+                database: Path::new(&*self.path).to_owned(),
+            }),
             ingest_bytes_min: self.ingest_bytes_min,
             writes: AtomicU64::new(0),
         }))
@@ -102,10 +105,37 @@ impl Backend for FjallBackend {
     }
 }
 
+/// A table's name in errors, and where damage to it is remembered.
+struct Name {
+    text: String,
+    database: PathBuf,
+}
+
+impl Name {
+    fn refuse(&self, error: ::fjall::Error) -> Error {
+        let error = translate(&self.text, error);
+        self.remember(&error);
+        error
+    }
+
+    fn corrupted(&self, reason: String) -> Error {
+        let error = corrupted(&self.text, reason);
+        self.remember(&error);
+        error
+    }
+
+    /// Makes the next opening refuse what is damaged, although only a read can tell.
+    fn remember(&self, error: &Error) {
+        if let Error::Corrupted { reason, .. } = error {
+            verify::remember_damage(&self.database, reason);
+        }
+    }
+}
+
 struct FjallTable {
     keyspace: Keyspace,
     database: Database,
-    name: Arc<str>,
+    name: Arc<Name>,
     ingest_bytes_min: u64,
     /// The number of the last write, as far as the owner knows it.
     writes: AtomicU64,
@@ -123,7 +153,7 @@ impl Table for FjallTable {
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
         let value = self.keyspace.get(prefixed(key));
-        let value = value.map_err(|error| translate(&self.name, error))?;
+        let value = value.map_err(|error| self.name.refuse(error))?;
         Ok(value.map(|value| Record::new(key, Some(&value), &mut Vec::new())))
     }
 
@@ -155,7 +185,7 @@ impl Table for FjallTable {
         } else {
             self.ingest(records, &footer, number)
         };
-        written.map_err(|error| translate(&self.name, error))?;
+        written.map_err(|error| self.name.refuse(error))?;
         self.writes.store(number, Ordering::Relaxed);
         Ok(())
     }
@@ -169,9 +199,7 @@ impl Table for FjallTable {
             .batch()
             .durability(Some(PersistMode::SyncData));
         batch.insert(&self.keyspace, FOOTER, CLEARING);
-        batch
-            .commit()
-            .map_err(|error| translate(&self.name, error))?;
+        batch.commit().map_err(|error| self.name.refuse(error))?;
         self.clear_records()
     }
 
@@ -181,9 +209,9 @@ impl Table for FjallTable {
             Some(bytes) => {
                 let (_, writes) = self.decode(&bytes)?;
                 self.writes.store(writes, Ordering::Relaxed);
-                marks::check(&self.name, writes, self.marks())
+                self.check_marks(writes)
             }
-            None => marks::check(&self.name, 0, self.marks()),
+            None => self.check_marks(0),
         }
     }
 }
@@ -195,7 +223,12 @@ impl FjallTable {
         let footer = parts.and_then(|(footer, number)| {
             Some((Footer::decode(footer)?, u64::from_be_bytes(*number)))
         });
-        footer.ok_or_else(|| corrupted(&self.name, "its footer is unreadable".to_owned()))
+        footer.ok_or_else(|| self.name.corrupted("its footer is unreadable".to_owned()))
+    }
+
+    fn check_marks(&self, writes: u64) -> Result<(), Error> {
+        let checked = marks::check(&self.name.text, writes, self.marks());
+        checked.inspect_err(|error| self.name.remember(error))
     }
 
     /// The keys and values of all marks.
@@ -203,7 +236,7 @@ impl FjallTable {
         let marks = self.keyspace.range(vec![0, 0]..vec![RECORD]);
         marks.map(|guard| {
             let mark = guard.into_inner();
-            let (key, value) = mark.map_err(|error| translate(&self.name, error))?;
+            let (key, value) = mark.map_err(|error| self.name.refuse(error))?;
             Ok((key.to_vec(), value.to_vec()))
         })
     }
@@ -211,7 +244,7 @@ impl FjallTable {
     fn read_footer(&self) -> Result<Option<Slice>, Error> {
         self.keyspace
             .get(FOOTER)
-            .map_err(|error| translate(&self.name, error))
+            .map_err(|error| self.name.refuse(error))
     }
 
     /// Deletes the records, and then the mark that says so.
@@ -231,9 +264,7 @@ impl FjallTable {
                 batch.remove(&self.keyspace, FOOTER);
                 batch = batch.durability(Some(PersistMode::SyncData));
             }
-            batch
-                .commit()
-                .map_err(|error| translate(&self.name, error))?;
+            batch.commit().map_err(|error| self.name.refuse(error))?;
             if some.is_empty() {
                 self.writes.store(0, Ordering::Relaxed);
                 return Ok(());
@@ -297,11 +328,11 @@ fn bounds(range: &KeyRange) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     (lower, upper)
 }
 
-fn read(name: &str, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error> {
-    let (key, value) = guard.into_inner().map_err(|error| translate(name, error))?;
+fn read(name: &Name, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error> {
+    let (key, value) = guard.into_inner().map_err(|error| name.refuse(error))?;
     match key.split_first() {
         Some((&RECORD, key)) => Ok(Record::new(key, Some(&value), scratch)),
-        _ => Err(corrupted(name, "a key has no known prefix".to_owned())),
+        _ => Err(name.corrupted("a key has no known prefix".to_owned())),
     }
 }
 

@@ -21,11 +21,25 @@ const TRAILER_BYTES: usize = 6 + 16 + 8 + 8;
 /// More than the contents of any file take.
 const CONTENTS_BYTES_MAX: u64 = 1 << 20;
 
+/// The file that says that a reader has found damage.
+const DAMAGE: &str = "damage";
+
+/// Writes down that the database in `path` is damaged, for the next opening.
+pub(super) fn remember_damage(path: &Path, reason: &str) {
+    // Where even this cannot be written, the next reader finds the same damage again.
+    let _ = fs::write(path.join(DAMAGE), reason);
+}
+
 /// Checks the database in `path`; one that does not exist is whole.
 ///
 /// # Errors
 /// [`Error::Corrupted`] names the file and what is wrong with it.
 pub(super) fn verify(path: &Path) -> Result<(), Error> {
+    let damage = path.join(DAMAGE);
+    if damage.exists() {
+        let reason = fs::read_to_string(&damage).unwrap_or_default();
+        return Err(corrupted(path, &format!("a reader found: {reason}")));
+    }
     let mut has_tables = false;
     for tree in entries(&path.join("keyspaces"))? {
         for table in current_tables(&tree)? {
