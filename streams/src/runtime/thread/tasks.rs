@@ -63,10 +63,7 @@ impl StreamThread {
                 continue;
             }
             if let Some(restoring) = self.restoring.get_mut(&id) {
-                // What it has followed so far stays.
-                if active && !restoring.active {
-                    tracing::info!(application = %self.shared.application, task = %id, "standby takes over");
-                }
+                // A standby takes over: what it has followed so far stays.
                 restoring.promote(active);
                 continue;
             }
@@ -250,6 +247,7 @@ impl StreamThread {
         let Some(restoring) = self.restoring.remove(&id) else {
             return Ok(());
         };
+        let replayed = restoring.replayed();
         let opening = OpeningTask {
             id,
             stores: restoring.into_stores(),
@@ -261,7 +259,7 @@ impl StreamThread {
         task.init(&mut self.outputs)?;
         self.shared.register(id, task.stores());
         self.running.insert(id, task);
-        tracing::info!(application = %self.shared.application, task = %id, "task runs");
+        tracing::info!(application = %self.shared.application, task = %id, replayed, "task runs");
         Ok(())
     }
 
