@@ -1,11 +1,12 @@
 //! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
 //! payment rule.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -148,6 +149,10 @@ fn own(folder: &Path, options: SimulatorOptions) -> Result<Simulator> {
     let path = folder.join("ledger.jsonl");
     let clock = Arc::new(SystemClock::default());
     let simulator = Simulator::open(&path, options, clock, Handle::current());
+    let simulator = simulator.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => anyhow!("another process has it open: stop that one first"),
+        _ => error.into(),
+    });
     simulator.with_context(|| format!("ledger `{}`", path.display()))
 }
 

@@ -8,13 +8,13 @@ use crate::sql::Sql;
 
 /// [`SharedLedger`] in SQL.
 #[derive(Clone, Debug)]
-pub struct SqlLedger {
+pub(crate) struct SqlLedger {
     sql: Sql,
 }
 
 impl SqlLedger {
     /// The ledger in `sql`.
-    pub fn new(sql: Sql) -> Self {
+    pub(crate) fn new(sql: Sql) -> Self {
         Self { sql }
     }
 

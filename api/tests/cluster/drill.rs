@@ -3,11 +3,16 @@
 use millrace_deploy::market::{Buyer, LoadOptions};
 
 const SKUS: usize = 8;
-const STOCK: i64 = 60;
+/// More than any drill buys, but for the first SKU: that one runs out.
+const STOCK: i64 = 10_000;
+const SCARCE: i64 = 60;
 
 /// What comes into stock, and is to be accounted for.
 pub(crate) fn received() -> Vec<(String, i64)> {
-    (0..SKUS).map(|n| (format!("drill-{n}"), STOCK)).collect()
+    let stock = |n| if n == 0 { SCARCE } else { STOCK };
+    (0..SKUS)
+        .map(|n| (format!("drill-{n}"), stock(n)))
+        .collect()
 }
 
 /// Offers what the load buys.

@@ -39,7 +39,9 @@ pub(crate) fn committed(kafka: &Kafka, topic: &str) -> Vec<Fact> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    text.lines().map(parse).collect()
+    // The tool's own messages stand between the records.
+    let records = text.lines().filter(|line| line.contains("ce_id:"));
+    records.map(parse).collect()
 }
 
 /// Reads `NAME:VALUE,NAME:VALUE<tab>KEY`.

@@ -25,7 +25,8 @@ async fn restart(market: &mut Market, load: &mut Load) -> (Duration, Duration) {
     let began = Instant::now();
     block_in_place(|| market.restart()).unwrap();
     let ready = began.elapsed();
-    load.written_since(began, LIMIT).await.unwrap();
+    let written = load.written_since(began, LIMIT).await;
+    written.unwrap_or_else(|error| panic!("{error:#}\n{}", market.log()));
     (ready, began.elapsed())
 }
 

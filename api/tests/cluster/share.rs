@@ -40,6 +40,7 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
     block_in_place(|| wait_until(&servers.kafka, GROUP, shared));
     load.written_since(Instant::now(), LIMIT).await.unwrap();
 
+    let before = runs(&survivor.log()).count();
     victim.kill();
     let alone = |members: &[Member]| matches!(members, [one] if one.active.len() == 4);
     block_in_place(|| wait_until(&servers.kafka, GROUP, alone));
@@ -58,12 +59,21 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
     println!("{} orders: {outcomes:?}", promises.count());
 
     let log = survivor.log();
-    let took_over = |line: &&str| line.contains("standby takes over") && line.contains(GROUP);
-    assert_eq!(log.lines().filter(took_over).count(), 2, "{log}");
+    let taken_over: Vec<_> = runs(&log).skip(before).collect();
+    assert_eq!(taken_over.len(), 2, "{log}");
+    for line in taken_over {
+        assert!(line.contains("replayed=0"), "not from a standby: {line}");
+    }
     assert!(!log.contains("rebuilt"), "a store was wiped");
     let facts = block_in_place(|| committed(&servers.kafka, "order-events"));
     assert_eq!(findings(&facts), Vec::<String>::new());
     each_order_was_created_once(&facts, &promises.orders.concat());
+}
+
+/// The lines that tell that a task runs.
+fn runs(log: &str) -> impl Iterator<Item = &str> {
+    let of_group = format!("task runs application={GROUP} ");
+    log.lines().filter(move |line| line.contains(&of_group))
 }
 
 /// An independent reader sees every acknowledged order, and no other.

@@ -63,10 +63,7 @@ impl StreamThread {
                 continue;
             }
             if let Some(restoring) = self.restoring.get_mut(&id) {
-                // What it has followed so far stays.
-                if active && !restoring.active {
-                    tracing::info!(application = %self.shared.application, task = %id, "standby takes over");
-                }
+                // A standby takes over: what it has followed so far stays.
                 restoring.promote(active);
                 continue;
             }
@@ -251,6 +248,7 @@ impl StreamThread {
         let Some(restoring) = self.restoring.remove(&id) else {
             return Ok(());
         };
+        let replayed = restoring.replayed();
         let opening = OpeningTask {
             id,
             instance,
@@ -265,7 +263,7 @@ impl StreamThread {
         // It is among the running ones before code of the topology is called: the way back finds it.
         let task = self.running.entry(id).or_insert(task);
         task.init(&mut self.outputs)?;
-        tracing::info!(application = %self.shared.application, task = %id, "task runs");
+        tracing::info!(application = %self.shared.application, task = %id, replayed, "task runs");
         Ok(())
     }
 
