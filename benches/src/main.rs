@@ -5,10 +5,6 @@ use clap::{Parser, Subcommand};
 use millrace_benches::orders;
 use millrace_benches::streams::{self, client};
 
-/// As in the program `millrace`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Debug, Parser)]
 #[command(name = "millrace-benches")]
 struct Arguments {
