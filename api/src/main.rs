@@ -1,5 +1,6 @@
 //! The program `millrace`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use millrace_avro::catalog;
 use millrace_topologies::registry::{ENTRIES, select};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// What is logged unless `RUST_LOG` says otherwise: the libraries' own steps are of no interest.
+const LOGGED: &str = "info,lsm_tree=warn,fjall=warn,sqlx=warn";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -56,19 +60,22 @@ fn run(command: Command, settings: Settings) -> Result<()> {
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
+        // First, for it keeps other processes out of the folder that the rest opens files in.
+        let ground = Ground::open(&settings)?;
         let outside = Outside {
             gateway: Some(BuiltInGateway::open(&settings, &signing_secret())?),
             mailer,
         };
-        let ground = Ground::open(&settings)?;
         let instance = Instance::start(settings, ground, outside).await?;
+        println!("serving http://{}", instance.address());
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,

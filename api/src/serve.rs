@@ -1,6 +1,8 @@
 //! The composition: a log, a registry, a database, the topologies, the views and the routes.
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::accounts::mail::Mailer;
 use crate::config::Settings;
@@ -41,10 +44,10 @@ use crate::sql::Sql;
 
 /// The largest budget of memory for stores.
 const STATE_BYTES_MAX: u64 = 512 << 20;
+/// How long requests under way may take when the process is to end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long the topologies may take until their tasks run; the API answers meanwhile.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long requests may take that are under way at the end.
-const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// The first administrator, unless the settings name one.
 const DEFAULT_ADMIN: &str = "admin@localhost";
@@ -67,6 +70,8 @@ pub struct Ground {
     pub resources: Resources,
     /// The registry of the embedded mode.
     pub registry: Option<Arc<Registry>>,
+    /// Keeps other processes out of the data folder.
+    _lock: Arc<File>,
 }
 
 impl Ground {
@@ -75,10 +80,9 @@ impl Ground {
     /// # Errors
     /// When one of them cannot be opened or reached.
     pub fn open(settings: &Settings) -> Result<Self> {
-        std::fs::create_dir_all(&settings.data)
-            .with_context(|| format!("data folder `{}`", settings.data.display()))?;
+        let lock = lock(&settings.data)?;
         let log: Arc<dyn Log> = match &settings.kafka {
-            Some(brokers) => Arc::new(KafkaLog::connect(KafkaOptions::new(brokers))?),
+            Some(brokers) => Arc::new(KafkaLog::connect(cluster(settings, brokers))?),
             None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
         };
         let (client, registry) = match &settings.registry {
@@ -94,6 +98,7 @@ impl Ground {
             log,
             resources,
             registry,
+            _lock: Arc::new(lock),
         })
     }
 
@@ -107,6 +112,12 @@ impl Ground {
             .create_topics(&specs)
             .context("topics of the catalogue")
     }
+}
+
+/// How to reach the cluster, and what its groups are told.
+fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
+    let standbys = settings.standby_replicas.to_string();
+    KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
 }
 
 /// The limits of the rules that the settings ask for.
@@ -194,7 +205,11 @@ impl Instance {
             gateways,
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
+        let is_alone = settings.postgres.is_none();
         let app = Market::open(settings, sql, ports).await?;
+        if is_alone {
+            app.idempotency().give_back_all().await?;
+        }
         ensure_admin(&app).await?;
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
         let mut routes = market::router(app.clone());
@@ -269,9 +284,15 @@ impl Instance {
     pub async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
         self.app.close();
-        let cut = self.server.abort_handle();
-        let served = tokio::time::timeout(ANSWER_LIMIT, self.server).await;
-        cut.abort();
+        let mut server = self.server;
+        let served = match timeout(DRAIN_LIMIT, &mut server).await {
+            Ok(served) => served?,
+            Err(_) => {
+                warn!("some requests took too long, and are cut off");
+                server.abort();
+                Ok(())
+            }
+        };
         self.relay.abort();
         self.lag.abort();
         if let Some(seeding) = self.seeding {
@@ -281,7 +302,7 @@ impl Instance {
         let caching = self.caching;
         let close = move || {
             if let Some(Err(error)) = calls.map(Running::stop) {
-                tracing::warn!(%error, "effects stopped with an error");
+                warn!(%error, "effects stopped with an error");
             }
             applications.iter().for_each(Streams::close);
             drop(views);
@@ -289,13 +310,22 @@ impl Instance {
         };
         tokio::task::spawn_blocking(close).await?;
         self.app.sql.close().await;
-        match served {
-            Ok(served) => Ok(served??),
-            Err(_) => {
-                tracing::warn!("requests were cut off: they took longer than {ANSWER_LIMIT:?}");
-                Ok(())
-            }
-        }
+        Ok(served?)
+    }
+}
+
+/// Makes the data folder, and keeps other processes out of it until the file is closed.
+fn lock(data: &Path) -> Result<File> {
+    let folder = || format!("data folder `{}`", data.display());
+    std::fs::create_dir_all(data).with_context(folder)?;
+    let file = File::create(data.join("lock")).with_context(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(anyhow!(
+            "{} is in use by another process; stop it, or name another with `--data`",
+            folder()
+        )),
+        Err(TryLockError::Error(error)) => Err(error).with_context(folder),
     }
 }
 

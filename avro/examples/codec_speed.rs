@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
-use millrace_avro::codec::{Data, SchemaClient, SerdeContext, subject};
+use millrace_avro::codec::{Data, SchemaClient, SerdeContext, from_datum, subject, to_datum};
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::registry::Registry;
 use millrace_streams::Timestamp;
 use millrace_streams::headers::HeaderList;
 use millrace_streams::serde::{Resources, Role, Serde as _};
 use serde::{Deserialize, Serialize};
-use serde_avro_fast::ser::SerializerConfig;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -199,17 +198,11 @@ fn apache(order: &OrderCreated) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn fast(order: &OrderCreated) -> Result<(), Box<dyn std::error::Error>> {
-    let schema: serde_avro_fast::Schema = SCHEMA.parse()?;
-    let mut config = SerializerConfig::new(&schema);
-    let bytes = serde_avro_fast::to_datum_vec(order, &mut config)?;
-    let mut out = Vec::new();
-    measure("serde_avro_fast encode", || {
-        out.clear();
-        serde_avro_fast::to_datum(order, &mut out, &mut config).is_ok()
-    });
-    measure("serde_avro_fast decode", || {
-        serde_avro_fast::from_datum_slice::<OrderCreated>(&bytes, &schema)
+fn ours(order: &OrderCreated) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = to_datum(order)?;
+    measure("millrace-avro encode", || to_datum(order));
+    measure("millrace-avro decode", || {
+        from_datum::<OrderCreated>(&bytes)
     });
     Ok(())
 }
@@ -255,6 +248,6 @@ fn events(order: &OrderCreated) -> Result<(), Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let order = order();
     apache(&order)?;
-    fast(&order)?;
+    ours(&order)?;
     events(&order)
 }

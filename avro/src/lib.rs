@@ -14,3 +14,5 @@ pub mod events;
 pub mod keys;
 pub mod money;
 pub mod registry;
+#[cfg(test)]
+mod samples;

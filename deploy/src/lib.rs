@@ -4,6 +4,8 @@
 //! in a temporary folder, return when it answers, and end it when they are dropped. A test process
 //! that dies without dropping them leaves nothing behind either.
 //!
+//! [`market`] starts the market's own program in the same way, buys from it and audits it.
+//!
 //! A test asks for its server with [`require!`], which skips the test where the server is not
 //! installed, and refuses to skip in CI:
 //!
@@ -19,6 +21,7 @@
 mod artifacts;
 mod http;
 mod kafka;
+pub mod market;
 mod port;
 mod postgres;
 mod process;

@@ -20,7 +20,7 @@ const STREAMS_MAX: usize = 1000;
 /// How long a stream waits for one change before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The open streams.
+/// The open streams, and whether the process is about to end.
 #[derive(Clone, Debug)]
 pub struct Streams {
     free: Arc<Semaphore>,
@@ -55,21 +55,21 @@ struct State<F> {
     look: F,
     seen: Option<Place>,
     ended: bool,
-    closing: watch::Receiver<bool>,
+    streams: Streams,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Streams {
-    /// Ends every stream and every long wait: the instance stops.
+    /// Ends every stream: their clients come back, to this process or another.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Ends when the instance stops.
-    pub async fn closing(&self) {
+    /// Ends when [`close`](Self::close) is called.
+    pub async fn closed(&self) {
         let mut closing = self.closing.subscribe();
-        // An error means that the instance is gone.
-        closing.wait_for(|closing| *closing).await.ok();
+        // Invariant: the sender lives as long as `self`.
+        closing.wait_for(|closing| *closing).await.map(drop).ok();
     }
 
     /// Sends what `look` finds, after each change of `key`, until the last.
@@ -96,7 +96,7 @@ impl Streams {
             look,
             seen,
             ended: false,
-            closing: self.closing.subscribe(),
+            streams: self.clone(),
             _permit: permit,
         };
         let events = stream::unfold(state, next);
@@ -117,8 +117,7 @@ where
         });
         let news = tokio::select! {
             news = news => news,
-            // The client comes again, to an instance that goes on.
-            _ = state.closing.wait_for(|closing| *closing) => return None,
+            () = state.streams.closed() => return None,
         };
         if let Some(snapshot) = news {
             state.seen = Some(snapshot.at);

@@ -14,14 +14,15 @@ pub(crate) use admin::CATALOGUE;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use millrace_avro::event::Meta;
 use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
 use millrace_avro::keys::{CartId, Sku};
+use tokio::time::{Instant, sleep};
 
 use crate::accounts::tokens::Tokens;
 use crate::accounts::{AccountError, Accounts};
@@ -36,6 +37,9 @@ use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_
 use crate::sql::Sql;
 
 use self::carts::CartTokens;
+
+/// How often the views are looked at while they catch up.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What every handler shares.
 pub type App = Arc<Market>;
@@ -99,11 +103,6 @@ impl Market {
         }))
     }
 
-    /// Ends what waits for long, so that the instance can stop.
-    pub fn close(&self) {
-        self.streams.close();
-    }
-
     /// The table of idempotency keys.
     pub fn idempotency(&self) -> &Idempotency {
         &self.idempotency
@@ -130,6 +129,11 @@ impl Market {
         let cached = self.cache.stock(sku).await;
         let cached = cached.map(|stock| (stock.version, stock.available));
         known.max(cached).map_or(0, |(_, available)| available)
+    }
+
+    /// Ends what waits for long, so that the process can end.
+    pub fn close(&self) {
+        self.streams.close();
     }
 
     /// Gives a command and waits for its answer; `None` when there is none in time.
@@ -196,6 +200,8 @@ pub fn router(app: App) -> axum::Router {
         .merge(stock::router())
         .merge(admin::router())
         .merge(behaviour::router())
+        // nobody is answered from the past: not even a client that did not ask whether it is ready
+        .layer(from_fn_with_state(app.clone(), caught_up))
         .merge(health::router())
         .route("/problems", axum::routing::get(problems))
         .fallback(async || Problem::new(Kind::NotFound))
@@ -209,6 +215,19 @@ pub fn router(app: App) -> axum::Router {
         // outermost, so that every answer is counted and has its id
         .layer(from_fn(request::observe))
         .with_state(app)
+}
+
+/// Lets a request wait until the views have caught up with the log, as long as is usual.
+async fn caught_up(State(app): State<App>, request: Request, next: Next) -> Response {
+    let deadline = Instant::now() + app.settings.times.command_wait;
+    while !app.views.caught_up() {
+        if Instant::now() > deadline {
+            let problem = Problem::new(Kind::Unavailable).retry_after(1);
+            return problem.into_response();
+        }
+        sleep(LOOK).await;
+    }
+    next.run(request).await
 }
 
 async fn problems() -> Response {

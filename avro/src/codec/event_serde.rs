@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::serde::{Data, Presence, Serde, SerdeContext, SerdeError};
-use serde_avro_fast::ser::SerializerConfig;
 
-use super::datum::{Decoder, Encoder};
+use super::datum::{Decoder, Encoder, Shape};
 use super::headers::MetaHeaders;
-use super::reading::Reading;
 use super::{Schema, SchemaClient, wire};
 use crate::event::{Event, EventSet, EventType};
 
@@ -42,7 +40,7 @@ pub struct EventSerde<E> {
     /// In the order of [`EventSet::TYPES`].
     types: Vec<Type>,
     /// By the id of the writer's schema: the place in `types`, and how to read it.
-    readings: HashMap<u32, (usize, Reading)>,
+    readings: HashMap<u32, (usize, Arc<Shape>)>,
     headers: MetaHeaders,
     set: PhantomData<fn() -> E>,
 }
@@ -52,7 +50,6 @@ struct Type {
     name: &'static str,
     id: u32,
     schema: &'static Schema,
-    config: SerializerConfig<'static>,
 }
 
 impl Type {
@@ -62,7 +59,6 @@ impl Type {
             name: ty.name,
             id: client.register(topic, ty.full_name, ty.schema)?,
             schema,
-            config: SerializerConfig::new(&schema.direct),
         })
     }
 }
@@ -75,13 +71,10 @@ impl<E: EventSet> Serde<Event<E>> for EventSerde<E> {
         out: &mut Vec<u8>,
     ) -> Result<Presence, SerdeError> {
         let index = event.body.index();
-        let ty = self
-            .types
-            .get_mut(index)
-            .ok_or_else(|| no_type::<E>(index))?;
+        let ty = self.types.get(index).ok_or_else(|| no_type::<E>(index))?;
         let start = out.len();
         wire::begin(ty.id, out);
-        if let Err(error) = event.body.encode(Encoder::new(&mut ty.config, out)) {
+        if let Err(error) = event.body.encode(Encoder::new(&ty.schema.shape, out)) {
             out.truncate(start);
             return Err(error);
         }
@@ -108,11 +101,11 @@ impl<E: EventSet> Serde<Event<E>> for EventSerde<E> {
 }
 
 impl<E: EventSet> EventSerde<E> {
-    fn reading(&self, id: u32) -> Result<(usize, Reading), SerdeError> {
+    fn reading(&self, id: u32) -> Result<(usize, Arc<Shape>), SerdeError> {
         let writer = self.client.schema(E::NAME, id)?;
         let mut types = self.types.iter().enumerate();
         match types.find(|(_, ty)| ty.schema.name() == writer.name()) {
-            Some((index, ty)) => Ok((index, Reading::new(writer, ty.schema)?)),
+            Some((index, ty)) => Ok((index, ty.schema.reading(&writer))),
             None => Err(SerdeError::UnknownType {
                 name: writer.name().to_owned(),
             }),

@@ -1,4 +1,4 @@
-//! What separates a writer's schema from a reader's: whether the reader can read it, and how.
+//! What separates a writer's schema from a reader's: whether the reader can read it.
 //!
 //! The rules are those of Avro's schema resolution (specification 1.12, "Schema Resolution"). A
 //! pair that depends on the data (a union or an enum that shrinks) counts as a break, as it does
@@ -17,9 +17,6 @@ pub struct Evolution {
     /// Why the reader cannot read all that the writer may write; empty if it can. Each names its
     /// place, such as `/lines/items/quantity`.
     pub breaks: Vec<String>,
-    /// True if a struct of the reader's schema can be read by the writer's schema as it stands:
-    /// no default has to be filled in but null, no value converted but a number widened.
-    pub(super) direct: bool,
 }
 
 impl Evolution {
@@ -29,10 +26,7 @@ impl Evolution {
             writer_names: names(writer),
             reader_names: names(reader),
             seen: HashSet::new(),
-            outcome: Self {
-                breaks: Vec::new(),
-                direct: true,
-            },
+            outcome: Self { breaks: Vec::new() },
         };
         walk.compare(writer, reader, "");
         walk.outcome
@@ -40,7 +34,7 @@ impl Evolution {
 }
 
 /// The named types that `schema` defines, by full name.
-pub(super) fn names(schema: &Schema) -> HashMap<String, &Schema> {
+pub(crate) fn names(schema: &Schema) -> HashMap<String, &Schema> {
     let mut found = HashMap::new();
     collect(schema, &mut found);
     found
@@ -70,7 +64,7 @@ pub(super) fn counterpart<'w>(
 
 /// How a primitive, or what a logical type annotates, is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Null,
     Boolean,
     Int,
@@ -84,7 +78,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(schema: &Schema) -> Self {
+    pub(super) fn of(schema: &Schema) -> Self {
         match schema {
             Schema::Null => Self::Null,
             Schema::Boolean => Self::Boolean,
@@ -112,7 +106,7 @@ impl Kind {
         }
     }
 
-    fn widens_to(self, other: Self) -> bool {
+    pub(super) fn widens_to(self, other: Self) -> bool {
         matches!(
             (self, other),
             (Self::Int, Self::Long | Self::Float | Self::Double)
@@ -121,7 +115,7 @@ impl Kind {
         )
     }
 
-    fn converts_to(self, other: Self) -> bool {
+    pub(super) fn converts_to(self, other: Self) -> bool {
         matches!(
             (self, other),
             (Self::Bytes, Self::String) | (Self::String, Self::Bytes)
@@ -144,7 +138,7 @@ impl<'s> Walk<'s> {
         match (writer, reader) {
             (Schema::Union(writer), Schema::Union(reader)) => self.unions(writer, reader, at),
             (Schema::Union(writer), _) => self.narrowed_union(writer, reader, at),
-            (_, Schema::Union(reader)) => self.widened_to_union(writer, reader, at),
+            (_, Schema::Union(reader)) => self.read_by_a_branch(writer, reader, at),
             (Schema::Record(w), Schema::Record(r)) => self.records(w, r, at),
             (Schema::Enum(writer), Schema::Enum(reader)) => self.enums(writer, reader, at),
             (Schema::Array(w), Schema::Array(r)) => {
@@ -165,11 +159,8 @@ impl<'s> Walk<'s> {
             let (w, r) = ((w.precision, w.scale), (r.precision, r.scale));
             return self.break_at(at, &format!("decimal{w:?} cannot be read as decimal{r:?}"));
         }
-        if from == to && from != Kind::Compound {
-            self.indirect_if(std::mem::discriminant(writer) != std::mem::discriminant(reader));
-        } else if from.converts_to(to) {
-            self.indirect_if(true);
-        } else if !from.widens_to(to) {
+        let same = from == to && from != Kind::Compound;
+        if !same && !from.converts_to(to) && !from.widens_to(to) {
             let (from, to) = (describe(writer), describe(reader));
             self.break_at(at, &format!("{from} cannot be read as {to}"));
         }
@@ -187,7 +178,7 @@ impl<'s> Walk<'s> {
             let at = format!("{at}/{}", field.name);
             match (counterpart(field, writer), &field.default) {
                 (Some(written), _) => self.compare(&written.schema, &field.schema, &at),
-                (None, Some(default)) => self.indirect_if(!default.is_null()),
+                (None, Some(_)) => {}
                 (None, None) => {
                     self.break_at(
                         &at,
@@ -204,7 +195,6 @@ impl<'s> Walk<'s> {
         }
         let unknown = |symbol: &&String| !reader.symbols.contains(symbol);
         let unknown: Vec<_> = writer.symbols.iter().filter(unknown).collect();
-        self.indirect_if(!unknown.is_empty());
         if !unknown.is_empty() && reader.default.is_none() {
             let why = format!("the reader knows no {unknown:?}, and its enum has no default");
             self.break_at(at, &why);
@@ -214,30 +204,17 @@ impl<'s> Walk<'s> {
     /// Each branch of the writer must be read by some branch of the reader.
     fn unions(&mut self, writer: &'s UnionSchema, reader: &'s UnionSchema, at: &str) {
         for branch in writer.variants() {
-            let found = self.best_branch(branch, reader);
-            // A struct tells the branches of a union apart by their types: widened is another.
-            let same = |found: &Schema| {
-                std::mem::discriminant(resolved(found, &self.reader_names))
-                    == std::mem::discriminant(resolved(branch, &self.writer_names))
-            };
-            self.indirect_if(!found.is_some_and(same));
-            match found {
-                Some(found) => self.compare(branch, found, at),
-                None => self.no_branch(branch, at),
-            }
+            self.read_by_a_branch(branch, reader, at);
         }
     }
 
     fn narrowed_union(&mut self, writer: &'s UnionSchema, reader: &'s Schema, at: &str) {
-        self.indirect_if(true);
         for branch in writer.variants() {
             self.compare(branch, reader, at);
         }
     }
 
-    fn widened_to_union(&mut self, writer: &'s Schema, reader: &'s UnionSchema, at: &str) {
-        let optional = reader.is_nullable() && reader.variants().len() == 2;
-        self.indirect_if(!optional);
+    fn read_by_a_branch(&mut self, writer: &'s Schema, reader: &'s UnionSchema, at: &str) {
         match self.best_branch(writer, reader) {
             Some(branch) => self.compare(writer, branch, at),
             None => self.no_branch(writer, at),
@@ -265,10 +242,7 @@ impl<'s> Walk<'s> {
             writer_names: self.writer_names.clone(),
             reader_names: self.reader_names.clone(),
             seen: self.seen.clone(),
-            outcome: Evolution {
-                breaks: Vec::new(),
-                direct: true,
-            },
+            outcome: Evolution { breaks: Vec::new() },
         };
         trial.compare(writer, reader, "");
         trial.outcome.breaks.is_empty()
@@ -293,10 +267,6 @@ impl<'s> Walk<'s> {
         let at = if at.is_empty() { "/" } else { at };
         self.outcome.breaks.push(format!("{at}: {why}"));
     }
-
-    fn indirect_if(&mut self, indirect: bool) {
-        self.outcome.direct &= !indirect;
-    }
 }
 
 /// `schema`, or what it refers to.
@@ -317,9 +287,18 @@ pub(super) fn same_name(
     writer.name() == reader.name() || aliases.is_some_and(|a| a.iter().any(alias_matches))
 }
 
-fn describe(schema: &Schema) -> String {
+pub(super) fn describe(schema: &Schema) -> String {
+    match schema.name() {
+        Some(name) => format!("`{}`", name.fullname(None)),
+        None => short_name(schema),
+    }
+}
+
+/// The name of a type, without its name space: "Money", "string", "array".
+pub(super) fn short_name(schema: &Schema) -> String {
     match (schema.name(), Kind::of(schema)) {
-        (Some(name), _) => format!("`{}`", name.fullname(None)),
+        (Some(name), _) => name.name().to_owned(),
+        (None, Kind::Fixed(_)) => "fixed".into(),
         (None, Kind::Compound) => match schema {
             Schema::Array(_) => "array".into(),
             Schema::Map(_) => "map".into(),
@@ -348,38 +327,29 @@ mod tests {
         let evolution = Evolution::between(&writer, &reader);
         let theirs = SchemaCompatibility::can_read(&writer, &reader) == Ok(Compatibility::Full);
         assert_eq!(evolution.breaks.is_empty(), theirs, "{evolution:?}");
-        let direct = if evolution.direct {
-            "direct"
-        } else {
-            "resolved"
-        };
-        expect.assert_eq(&format!("{direct} {}", evolution.breaks.join("; ")));
+        expect.assert_eq(&evolution.breaks.join("; "));
     }
 
     const A: &str = r#"{"name": "a", "type": "int"}"#;
 
     #[test]
-    fn removed_fields_wider_numbers_and_null_defaults_are_read_directly() {
-        check(A, "", &expect!["direct "]);
-        check(A, r#"{"name": "a", "type": "double"}"#, &expect!["direct "]);
-        check(
-            A,
-            r#"{"name": "a", "type": ["null", "int"]}"#,
-            &expect!["direct "],
-        );
+    fn removed_fields_wider_numbers_and_null_defaults_are_read() {
+        check(A, "", &expect![""]);
+        check(A, r#"{"name": "a", "type": "double"}"#, &expect![""]);
+        check(A, r#"{"name": "a", "type": ["null", "int"]}"#, &expect![""]);
         let added = r#"{"name": "b", "type": ["null", "int"], "default": null}"#;
-        check(A, &format!("{A}, {added}"), &expect!["direct "]);
+        check(A, &format!("{A}, {added}"), &expect![""]);
     }
 
     #[test]
-    fn other_defaults_aliases_and_conversions_need_resolution() {
+    fn other_defaults_and_conversions_are_read() {
         let added = r#"{"name": "b", "type": "int", "default": 7}"#;
-        check(A, &format!("{A}, {added}"), &expect!["resolved "]);
+        check(A, &format!("{A}, {added}"), &expect![""]);
         let (text, bytes) = (
             r#"{"name": "t", "type": "string"}"#,
             r#"{"name": "t", "type": "bytes"}"#,
         );
-        check(text, bytes, &expect!["resolved "]);
+        check(text, bytes, &expect![""]);
     }
 
     #[test]
@@ -388,27 +358,27 @@ mod tests {
         check(
             A,
             &format!("{A}, {added}"),
-            &expect!["direct /b: the field is missing in the writer, and has no default"],
+            &expect!["/b: the field is missing in the writer, and has no default"],
         );
         check(
             A,
             r#"{"name": "a", "type": "string"}"#,
-            &expect!["direct /a: int cannot be read as string"],
+            &expect!["/a: int cannot be read as string"],
         );
         check(
             r#"{"name": "a", "type": {"type": "array", "items": "long"}}"#,
             r#"{"name": "a", "type": {"type": "array", "items": "int"}}"#,
-            &expect!["direct /a/items: long cannot be read as int"],
+            &expect!["/a/items: long cannot be read as int"],
         );
         check(
             r#"{"name": "a", "type": ["null", "int"]}"#,
             r#"{"name": "a", "type": "int"}"#,
-            &expect!["resolved /a: null cannot be read as int"],
+            &expect!["/a: null cannot be read as int"],
         );
         check(
             r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X", "Y"]}}"#,
             r#"{"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["X"]}}"#,
-            &expect![[r#"resolved /e: the reader knows no ["Y"], and its enum has no default"#]],
+            &expect![[r#"/e: the reader knows no ["Y"], and its enum has no default"#]],
         );
     }
 
@@ -422,7 +392,7 @@ mod tests {
             r#"{{"name": "b", "type": {point}}}, {{"name": "a", "type": "P"}}"#
         ));
         let evolution = Evolution::between(&writer, &reader);
-        assert_eq!((evolution.breaks, evolution.direct), (vec![], true));
+        assert_eq!(evolution.breaks, Vec::<String>::new());
     }
 
     #[test]

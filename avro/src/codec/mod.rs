@@ -9,14 +9,13 @@
 //! - [`SchemaClient`] registers and fetches schemas; it is the resource that both serdes need.
 //!
 //! A struct is written and read by serde, directly. What an older or newer writer wrote is read by
-//! that writer's schema, and resolved to the struct's own as Avro prescribes.
+//! that writer's schema, resolved to the struct's own as Avro prescribes, at the same speed.
 
 mod client;
 mod datum;
 mod event_serde;
 mod evolution;
 pub mod headers;
-mod reading;
 mod record_serde;
 mod remote;
 mod schema;
@@ -26,6 +25,8 @@ pub use client::{SchemaClient, subject};
 pub use datum::{Decoder, Encoder, from_datum, to_datum};
 pub use event_serde::EventSerde;
 pub use evolution::Evolution;
+#[cfg(test)]
+pub(crate) use evolution::names;
 pub use millrace_streams::serde::{Data, SerdeContext, SerdeError};
 pub use record_serde::RecordSerde;
 pub use remote::{Credentials, RemoteConfig};
@@ -36,9 +37,11 @@ use serde::de::DeserializeOwned;
 
 /// A Rust type that is one Avro record.
 ///
-/// Field names of the type and of the schema are the same; the order may differ. A union of null
-/// and a type is an `Option`, an enum is an enum of unit variants with the same names, bytes need
-/// `serde_bytes`, and a newtype that stands for what it wraps needs `#[serde(transparent)]`.
+/// Field names of the type and of the schema are the same; the order may differ, but the same is
+/// fastest. A union of null and a type is an `Option`; another union is an enum whose variants have
+/// the names of the branches' types (`null`, `string`, a record's name without its name space), or
+/// an untagged enum. An enum is an enum of unit variants with the same names, a newtype is what it
+/// wraps, a logical type what it annotates, and bytes need `serde_bytes`.
 pub trait AvroRecord: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The record's name with its name space: "millrace.orders.OrderCreated".
     const FULL_NAME: &'static str;

@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::serde::{Presence, Serde, SerdeContext, SerdeError};
-use serde_avro_fast::ser::SerializerConfig;
 
-use super::datum::{Decoder, Encoder};
-use super::reading::Reading;
+use super::datum::{Decoder, Encoder, Shape};
 use super::{AvroRecord, Schema, SchemaClient, wire};
 
 /// Writes and reads records of the type `R`, in Confluent's wire format. Headers are left alone.
@@ -18,9 +16,8 @@ pub struct RecordSerde<R> {
     client: Arc<SchemaClient>,
     id: u32,
     schema: &'static Schema,
-    config: SerializerConfig<'static>,
     /// By the id of the writer's schema.
-    readings: HashMap<u32, Reading>,
+    readings: HashMap<u32, Arc<Shape>>,
     record: PhantomData<fn() -> R>,
 }
 
@@ -36,20 +33,19 @@ impl<R: AvroRecord> RecordSerde<R> {
             id: client.register(at.topic, R::FULL_NAME, R::SCHEMA)?,
             client,
             schema,
-            config: SerializerConfig::new(&schema.direct),
             readings: HashMap::new(),
             record: PhantomData,
         })
     }
 
-    fn reading(&self, id: u32) -> Result<Reading, SerdeError> {
+    fn reading(&self, id: u32) -> Result<Arc<Shape>, SerdeError> {
         let writer = self.client.schema(R::FULL_NAME, id)?;
         if writer.name() != R::FULL_NAME {
             let reason = format!("schema {id} is of `{}`", writer.name());
             let what = R::FULL_NAME;
             return Err(SerdeError::Malformed { what, reason });
         }
-        Reading::new(writer, self.schema)
+        Ok(self.schema.reading(&writer))
     }
 }
 
@@ -62,7 +58,7 @@ impl<R: AvroRecord> Serde<R> for RecordSerde<R> {
     ) -> Result<Presence, SerdeError> {
         let start = out.len();
         wire::begin(self.id, out);
-        if let Err(error) = Encoder::new(&mut self.config, out).record(record) {
+        if let Err(error) = Encoder::new(&self.schema.shape, out).record(record) {
             out.truncate(start);
             return Err(error);
         }

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use millrace_streams::serde::SerdeError;
 use parking_lot::Mutex;
 
 use super::AvroRecord;
+use super::datum::Shape;
 
 /// A parsed record schema.
 pub struct Schema {
     name: String,
-    /// Reads and writes structs directly.
-    pub(super) direct: serde_avro_fast::Schema,
-    /// Knows defaults and aliases, which `direct` does not keep.
-    pub(super) whole: apache_avro::Schema,
+    /// How what it writes is encoded.
+    pub(super) shape: Arc<Shape>,
+    whole: apache_avro::Schema,
 }
 
 impl Schema {
@@ -25,16 +25,12 @@ impl Schema {
     /// [`SerdeError::Malformed`] when the text is not a schema, or not one of a record.
     pub fn parse(text: &str) -> Result<Self, SerdeError> {
         let whole = apache_avro::Schema::parse_str(text).map_err(invalid)?;
-        Self::new(whole, text)
-    }
-
-    pub(super) fn new(whole: apache_avro::Schema, text: &str) -> Result<Self, SerdeError> {
         let apache_avro::Schema::Record(record) = &whole else {
             return Err(invalid("not a record"));
         };
         Ok(Self {
             name: record.name.fullname(None),
-            direct: text.parse().map_err(invalid)?,
+            shape: Arc::new(Shape::of(&whole)),
             whole,
         })
     }
@@ -67,6 +63,14 @@ impl Schema {
         let schema: &'static Self = Box::leak(Box::new(schema));
         known.insert(text, schema);
         Ok(schema)
+    }
+
+    /// How this schema's structs are read from what `writer` wrote.
+    pub(super) fn reading(&self, writer: &Self) -> Arc<Shape> {
+        if writer.whole == self.whole {
+            return self.shape.clone();
+        }
+        Arc::new(Shape::between(&writer.whole, &self.whole))
     }
 
     /// The record's full name.

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use apache_avro::Schema;
-use apache_avro::schema::{Name, NamesRef, ResolvedSchema};
-use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 
 use super::*;
 use crate::codec::{AvroRecord, from_datum, to_datum};
+use crate::samples::Sample;
 
 /// Calls `$check::<Record>()` for every record that has a file in `schemas/`.
 macro_rules! for_each_record {
@@ -173,88 +172,47 @@ fn schema_files() -> BTreeSet<String> {
     names
 }
 
+#[test]
+fn every_truncation_of_a_record_is_an_error() {
+    fn check<R: AvroRecord>() {
+        for bytes in samples::<R>(2) {
+            for len in 0..bytes.len() {
+                assert!(from_datum::<R>(&bytes[..len]).is_err(), "{}", R::FULL_NAME);
+            }
+        }
+    }
+    for_each_record!(check);
+}
+
+#[test]
+fn no_flipped_byte_of_a_record_panics() {
+    fn check<R: AvroRecord>() {
+        for mut bytes in samples::<R>(2) {
+            for place in 0..bytes.len() {
+                for flip in [0x01, 0x80, 0xff] {
+                    bytes[place] ^= flip;
+                    from_datum::<R>(&bytes).ok();
+                    bytes[place] ^= flip;
+                }
+            }
+        }
+    }
+    for_each_record!(check);
+}
+
 fn round_trip<R: AvroRecord>() {
-    let schema = Schema::parse_str(R::SCHEMA).unwrap();
-    let resolved = ResolvedSchema::try_from(&schema).unwrap();
-    for seed in 0..8 {
-        let mut sample = Sample {
-            seed,
-            names: resolved.get_names(),
-        };
-        let value = sample.value("", &schema);
-        let bytes = GenericDatumWriter::builder(&schema)
-            .build()
-            .unwrap()
-            .write_value_to_vec(value)
-            .unwrap();
+    for bytes in samples::<R>(8) {
         let record: R = from_datum(&bytes).unwrap_or_else(|e| panic!("{}: {e}", R::FULL_NAME));
         assert_eq!(to_datum(&record).unwrap(), bytes, "{}", R::FULL_NAME);
     }
 }
 
-/// Makes values of a schema, other ones for each seed.
-struct Sample<'a> {
-    seed: u64,
-    names: &'a NamesRef<'a>,
-}
-
-impl Sample<'_> {
-    fn next(&mut self, bound: u64) -> u64 {
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.seed >> 33) % bound
-    }
-
-    fn value(&mut self, field: &str, schema: &Schema) -> Value {
-        match schema {
-            Schema::Null => Value::Null,
-            Schema::Boolean => Value::Boolean(self.next(2) == 1),
-            Schema::Int => Value::Int(self.next(100) as i32),
-            Schema::Long => Value::Long(self.next(1 << 30) as i64 - (1 << 29)),
-            Schema::Double => Value::Double(self.next(1000) as f64 / 8.0),
-            Schema::String => self.text(field),
-            Schema::Bytes => Value::Bytes(vec![self.next(256) as u8; 17]),
-            Schema::Enum(symbols) => {
-                let index = self.next(symbols.symbols.len() as u64) as usize;
-                Value::Enum(index as u32, symbols.symbols[index].clone())
-            }
-            Schema::Array(array) => {
-                let len = self.next(3);
-                Value::Array((0..len).map(|_| self.value(field, &array.items)).collect())
-            }
-            Schema::Map(map) => {
-                let value = self.value(field, &map.types);
-                Value::Map([("size".to_owned(), value)].into())
-            }
-            Schema::Union(union) => {
-                let index = self.next(2) as usize;
-                let value = self.value(field, &union.variants()[index]);
-                Value::Union(index as u32, Box::new(value))
-            }
-            Schema::Record(record) => Value::Record(
-                record
-                    .fields
-                    .iter()
-                    .map(|f| (f.name.clone(), self.value(&f.name, &f.schema)))
-                    .collect(),
-            ),
-            Schema::Ref { name } => self.value(field, self.named(name)),
-            other => panic!("no sample of {other:?}"),
-        }
-    }
-
-    fn named(&self, name: &Name) -> &'static Schema {
-        let schema = self.names[name].clone();
-        Box::leak(Box::new(schema))
-    }
-
-    fn text(&mut self, field: &str) -> Value {
-        let text = match field {
-            "currency" => ["EUR", "JPY", "KWD"][self.next(3) as usize].to_owned(),
-            _ => format!("{field}-{}", self.next(1000)),
-        };
-        Value::String(text)
-    }
+/// So many datums of the schema of `R`, written by the reference implementation.
+fn samples<R: AvroRecord>(count: u64) -> Vec<Vec<u8>> {
+    let schema = Schema::parse_str(R::SCHEMA).unwrap();
+    let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+    let values = (0..count).map(|seed| Sample::new(seed, &schema).value(&schema));
+    values
+        .map(|value| writer.write_value_to_vec(value).unwrap())
+        .collect()
 }

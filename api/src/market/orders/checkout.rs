@@ -12,7 +12,7 @@ use millrace_avro::events::orders::{
     CaptureMode, OrderCommand, OrderPlaced, OrderView, PlacedLine,
 };
 use millrace_avro::keys::OrderId;
-use millrace_avro::money::{Currency, Money};
+use millrace_avro::money::{Currency, Money, Rate};
 use millrace_processors::pricing::{self, Basket, Priced};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{seen, shown};
 use crate::clock;
 use crate::http::auth::Client;
-use crate::http::idempotency::{Idempotent, Intent};
+use crate::http::idempotency::{Attempt, Idempotent, Intent};
 use crate::http::json::{Checks, MoneyBody};
 use crate::http::limits::Class;
 use crate::http::prefer::Wait;
@@ -63,32 +63,62 @@ pub(super) async fn place(
     let wait = Wait::of(&headers, app.settings.times.wait_max);
     intent
         .clone()
-        .once(async move { order(&app, &client, body, &intent, wait).await })
+        .attempt(|attempt| async move {
+            let asked = Asked {
+                body,
+                intent,
+                attempt,
+                wait,
+            };
+            order(&app, &client, asked).await
+        })
         .await
 }
 
-async fn order(
-    app: &Market,
-    client: &Client,
+/// An order that is asked for.
+struct Asked {
     body: NewOrder,
-    intent: &Intent,
+    intent: Intent,
+    attempt: Attempt,
     wait: Wait,
-) -> Result<Response> {
-    let id = order_id(intent)?;
+}
+
+async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> {
+    let Asked {
+        body,
+        intent,
+        attempt,
+        wait,
+    } = asked;
+    let id = order_id(&intent)?;
     let location = format!("/api/orders/{id}");
     let mut pending = json!({ "id": id, "status": "pending" });
     // A repetition after a crash finds the order made, and the cart empty.
     if app.views.order(&id).is_none() {
-        let (placed, priced) = placed(app, client, &id, body).await?;
-        pending = begun(&id, &priced);
+        let (placed, denied) = match (placed(app, client, &id, body).await, attempt) {
+            (Ok((placed, priced)), _) => {
+                pending = begun(&id, &priced);
+                (placed, None)
+            }
+            (Err(problem), Attempt::First) => return Err(problem),
+            (Err(problem), Attempt::Repeated) => {
+                (question(client, &id, app.settings.currency), Some(problem))
+            }
+        };
         let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
         let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
-        if wait == Wait::No {
+        if wait == Wait::No && denied.is_none() {
             app.commands.append(meta, message).await?;
             return Ok(accepted(&location, Answer(pending)));
         }
-        let patience = app.settings.times.command_wait;
-        if app.ask(meta, message, patience).await?.is_none() {
+        let asked = app
+            .ask(meta, message, app.settings.times.command_wait)
+            .await;
+        let asked = asked.map_err(|problem| match (problem.kind, denied) {
+            (Kind::EmptyCart, Some(denied)) => denied,
+            _ => problem,
+        })?;
+        if asked.is_none() {
             return Ok(accepted(&location, Answer(pending)));
         }
     }
@@ -122,6 +152,27 @@ fn begun(id: &OrderId, priced: &Priced) -> Value {
 fn order_id(intent: &Intent) -> Result<OrderId> {
     let id = format!("ord_{}", intent.id("order", 0));
     OrderId::new(&id).map_err(|_| Kind::Internal.into())
+}
+
+/// What only asks whether the order was made: one that exists takes a repetition for what it is,
+/// and without lines none is made. For when the cart says no, because it was emptied for this very
+/// order, and the order itself is not seen yet.
+fn question(client: &Client, id: &OrderId, currency: Currency) -> OrderPlaced {
+    OrderPlaced {
+        order_id: id.clone(),
+        user_id: client.user.clone(),
+        cart_id: None,
+        currency,
+        lines: Vec::new(),
+        discounts: Vec::new(),
+        shipping: Money::zero(currency),
+        shipping_tax_rate: Rate::ZERO,
+        payment_method: String::new(),
+        capture: CaptureMode::Automatic,
+        shipping_address: None,
+        expected_total: None,
+        near: Vec::new(),
+    }
 }
 
 async fn placed(

@@ -68,9 +68,10 @@ async fn seen(
     let found = wait_for(app.views.as_ref(), &key, limit, || {
         app.views.order(id).filter(&is_enough)
     });
+    // Whoever waits when the process is about to end is told what is known.
     let found = tokio::select! {
         found = found => found,
-        () = app.streams.closing() => None,
+        () = app.streams.closed() => None,
     };
     found.or_else(|| app.views.order(id))
 }
