@@ -67,7 +67,9 @@ async fn what_was_promised_survives_kills_at_random_moments() {
         skus: received.iter().map(|(sku, _)| sku.clone()).collect(),
         payment_methods: pays.map(str::to_owned).to_vec(),
     };
-    let mut load = Load::start(&[shop.clone()], load).await.unwrap();
+    let mut load = Load::start(std::slice::from_ref(&shop), load)
+        .await
+        .unwrap();
     let mut dice = Dice::new(seed);
     let mut times = Vec::new();
     for kill in 0..kills {
