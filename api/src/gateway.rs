@@ -1,6 +1,7 @@
 //! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
 //! payment rule.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,10 @@ use crate::clock;
 use crate::config::Settings;
 use crate::http::json::{Checks, parse};
 use crate::http::problem::Problem;
+use crate::ledger::SqlLedger;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
 use crate::serve::Ground;
+use crate::sql::Sql;
 
 /// The name under which webhooks of the simulator come.
 const NAME: &str = "simulator";
@@ -46,23 +49,22 @@ pub struct BuiltInGateway {
 }
 
 impl BuiltInGateway {
-    /// Opens the simulator with its ledger under the data folder, apart from the market's own state.
+    /// Opens the simulator with its ledger: in the shared database where there is one, so that every
+    /// instance knows every charge; else in a file under the data folder, apart from the market's own
+    /// state.
     ///
     /// # Errors
     /// When the ledger cannot be read or written.
-    pub fn open(settings: &Settings, secret: &str) -> Result<Self> {
+    pub async fn open(settings: &Settings, secret: &str) -> Result<Self> {
         let secret = Secret::new(secret);
         let options = SimulatorOptions {
             secret: secret.clone(),
             customers_approve_after: Some(CUSTOMER),
         };
-        let folder = settings.data.join(NAME);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("folder `{}`", folder.display()))?;
-        let path = folder.join("ledger.jsonl");
-        let clock = Arc::new(SystemClock::default());
-        let simulator = Simulator::open(&path, options, clock, Handle::current());
-        let simulator = simulator.with_context(|| format!("ledger `{}`", path.display()))?;
+        let simulator = match &settings.postgres {
+            Some(url) => shared(url, options).await?,
+            None => own(&settings.data.join(NAME), options)?,
+        };
         Ok(Self { simulator, secret })
     }
 
@@ -91,8 +93,16 @@ impl BuiltInGateway {
     pub fn router(&self) -> axum::Router {
         let simulator = self.simulator.clone();
         let ledger = move || {
-            let ledger = simulator.ledger();
-            async move { Json(ledger) }
+            let simulator = simulator.clone();
+            async move {
+                let caught_up = simulator.catch_up().await;
+                caught_up
+                    .map(|()| Json(simulator.ledger()))
+                    .map_err(|error| {
+                        tracing::warn!(%error, "the ledger does not answer");
+                        StatusCode::SERVICE_UNAVAILABLE
+                    })
+            }
         };
         let simulator = self.simulator.clone();
         let deliver = async move |body: Bytes| -> Result<StatusCode, Problem> {
@@ -123,6 +133,22 @@ impl BuiltInGateway {
             _ => WebhookError::Signature,
         })
     }
+}
+
+async fn shared(url: &str, options: SimulatorOptions) -> Result<Simulator> {
+    let sql = Sql::postgres(url).await.context("database of the ledger")?;
+    let ledger = Arc::new(SqlLedger::new(sql));
+    let clock = Arc::new(SystemClock::default());
+    let simulator = Simulator::open_shared(ledger, options, clock, Handle::current()).await;
+    simulator.context("ledger in the database")
+}
+
+fn own(folder: &Path, options: SimulatorOptions) -> Result<Simulator> {
+    std::fs::create_dir_all(folder).with_context(|| format!("folder `{}`", folder.display()))?;
+    let path = folder.join("ledger.jsonl");
+    let clock = Arc::new(SystemClock::default());
+    let simulator = Simulator::open(&path, options, clock, Handle::current());
+    simulator.with_context(|| format!("ledger `{}`", path.display()))
 }
 
 fn webhook(notice: Notice) -> Webhook {

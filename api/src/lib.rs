@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod gateway;
 pub mod http;
+mod ledger;
 pub mod live;
 pub mod market;
 pub mod outside;

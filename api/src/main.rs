@@ -70,8 +70,9 @@ fn serve(settings: Settings) -> Result<()> {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         // First, for it keeps other processes out of the folder that the rest opens files in.
         let ground = Ground::open(&settings)?;
+        let gateway = BuiltInGateway::open(&settings, &signing_secret()).await?;
         let outside = Outside {
-            gateway: Some(BuiltInGateway::open(&settings, &signing_secret())?),
+            gateway: Some(gateway),
             mailer,
         };
         let instance = Instance::start(settings, ground, outside).await?;

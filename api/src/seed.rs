@@ -10,6 +10,7 @@ use millrace_avro::events::inventory::InventoryCommand;
 use millrace_avro::events::products::{CategoryCommand, ProductCommand};
 use millrace_avro::keys::CatalogueId;
 use millrace_processors::demo::{Demo, demo};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::market::CATALOGUE;
@@ -19,15 +20,18 @@ use crate::ports::{Commands, Message, Views};
 const SEED: u64 = 7;
 /// How many products there are.
 const PRODUCTS: usize = 300;
+/// How long the catalogue may take to be for sale.
+const SHOWN_LIMIT: Duration = Duration::from_secs(20);
 /// How often the views are looked at while they catch up.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Appends what is missing of the catalogue, products before all stock. A start that was cut off is
-/// made good by the next; where there is stock, products that are missing were deleted, and stay so.
+/// Appends what is missing of the catalogue, products before all stock; answers whether anything
+/// was. A start that was cut off is made good by the next; where there is stock, products that are
+/// missing were deleted, and stay so.
 ///
 /// # Errors
 /// When the log does not take a command.
-pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()> {
+pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<bool> {
     while !views.caught_up() {
         tokio::time::sleep(LOOK).await;
     }
@@ -65,7 +69,21 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<()>
     if count > 0 {
         tracing::info!(commands = count, "demonstration catalogue seeded");
     }
-    Ok(())
+    Ok(count > 0)
+}
+
+/// Waits until what was appended is for sale, but not for ever.
+pub async fn shown(views: &dyn Views) {
+    let skus = demo(SEED, PRODUCTS).stock;
+    let shown = async {
+        // Stock comes last.
+        while skus.iter().any(|adjust| views.stock(&adjust.sku).is_none()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if timeout(SHOWN_LIMIT, shown).await.is_err() {
+        tracing::warn!("the demonstration catalogue is not shown yet: do its topologies run?");
+    }
 }
 
 /// Appends what there is of `messages`; their places among all make their ids. Answers how many.

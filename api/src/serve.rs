@@ -211,6 +211,7 @@ impl Instance {
             app.idempotency().give_back_all().await?;
         }
         ensure_admin(&app).await?;
+        app.set_seeding(settings_demo);
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
         let mut routes = market::router(app.clone());
         if let Some(gateway) = &outside.gateway {
@@ -346,9 +347,14 @@ type Started = (
 );
 
 async fn seed_catalogue(app: App) {
-    if let Err(error) = seed::seed(&*app.views, &app.commands).await {
-        tracing::warn!(%error, "the demonstration catalogue is not whole; the next start goes on");
+    match seed::seed(&*app.views, &app.commands).await {
+        Ok(true) => seed::shown(&*app.views).await,
+        Ok(false) => {}
+        Err(error) => {
+            warn!(%error, "the demonstration catalogue is not whole; the next start goes on");
+        }
     }
+    app.set_seeding(false);
 }
 
 fn start_streams(

@@ -2,7 +2,12 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use millrace_benches::orders;
 use millrace_benches::streams::{self, client};
+
+/// As in the program `millrace`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "millrace-benches")]
@@ -15,6 +20,8 @@ struct Arguments {
 enum Action {
     /// Measure topologies against Kafka Streams on one broker that this starts.
     Streams(streams::Options),
+    /// Measure how long orders of a market that runs take until they are confirmed.
+    Orders(orders::Options),
     /// Run one measurement in this process, and print it as a line of JSON.
     #[command(hide = true)]
     Client(client::Job),
@@ -31,6 +38,7 @@ fn main() -> Result<()> {
         .init();
     match Arguments::parse().command {
         Action::Streams(options) => streams::run(&options),
+        Action::Orders(options) => orders::run(&options),
         Action::Client(job) => client::run(&job),
     }
 }

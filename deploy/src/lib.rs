@@ -99,6 +99,19 @@ pub fn require_with<S: Server>(options: S::Options) -> Option<S> {
     }
 }
 
+/// Whether a program that a test runs is installed; where it is not, says that the test is skipped.
+///
+/// # Panics
+///
+/// In CI (`CI=true`), when it is not installed.
+pub fn require_program(name: &str) -> bool {
+    let found = process::find_program(name).is_some();
+    if !found {
+        skip(name);
+    }
+    found
+}
+
 /// Reports a skipped test past the test runner, which hides what passing tests print.
 fn skip(server: &str) {
     let line = format!("skipped: {server} is not installed; run cargo xtask setup\n");

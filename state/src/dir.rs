@@ -181,14 +181,15 @@ impl StateDir {
     }
 
     /// Moves the stores of a damaged directory out of the way, and says where to; `None` if there
-    /// were none. The directory then opens empty, under the same process id, and the stores come
-    /// back from their changelogs.
+    /// were none. The directory then opens empty, under the same process id unless that is what is
+    /// damaged, and the stores come back from their changelogs.
     ///
     /// # Errors
     /// [`Error::Locked`] while the directory is open; [`Error::Io`].
     pub fn set_aside(path: impl AsRef<Path>) -> Result<Option<PathBuf>, Error> {
         let layout = Layout::new(path.as_ref());
         let _lock = layout.lock()?;
+        layout.forget_damaged_id()?;
         layout.set_stores_aside()
     }
 

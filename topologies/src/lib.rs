@@ -3,6 +3,7 @@
 //! A topology reads the topics of the typed catalogue, runs the rules of `processors`, and writes
 //! what they decide. New behaviour is one more file and one more line in [`registry`].
 
+mod audit;
 mod carts;
 mod categories;
 mod inventory;
@@ -12,6 +13,7 @@ mod products;
 pub mod registry;
 mod views;
 
+pub use audit::audit;
 pub use carts::carts;
 pub use categories::categories;
 pub use inventory::inventory;

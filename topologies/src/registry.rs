@@ -1,5 +1,6 @@
 //! All topologies of the market, by name: the plug-in point.
 
+use millrace_processors::audit::AuditLimits;
 use millrace_processors::cart::CartLimits;
 use millrace_processors::inventory::InventoryLimits;
 use millrace_processors::order::OrderLimits;
@@ -20,6 +21,18 @@ pub struct Limits {
     pub carts: CartLimits,
     /// Of products.
     pub products: ProductLimits,
+    /// Of the auditor, but for the times of the orders, which are those of `orders`.
+    pub audit: AuditLimits,
+}
+
+impl Limits {
+    /// The auditor's limits, for orders with these times.
+    fn audit(&self) -> AuditLimits {
+        AuditLimits {
+            orders: self.orders,
+            ..self.audit
+        }
+    }
 }
 
 /// A topology that can be run by name.
@@ -64,6 +77,11 @@ pub const ENTRIES: &[Entry] = &[
         name: "payments",
         purpose: "decides about the money of an order",
         define: |limits| crate::payments(limits.payments),
+    },
+    Entry {
+        name: "audit",
+        purpose: "watches the facts for contradictions",
+        define: |limits| crate::audit(limits.audit()),
     },
 ];
 

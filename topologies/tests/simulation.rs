@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_avro::catalog::{
-    self, GATEWAY_CALLS, INVENTORY_COMMANDS, ORDER_COMMANDS, ORDERS, PAYMENT_COMMANDS, STOCK_LEVELS,
+    self, AUDIT_EVENTS, GATEWAY_CALLS, INVENTORY_COMMANDS, ORDER_COMMANDS, ORDERS,
+    PAYMENT_COMMANDS, STOCK_LEVELS,
 };
 use millrace_avro::codec::SchemaClient;
 use millrace_avro::event::{Event, EventId, Meta};
+use millrace_avro::events::audit::OrderAudit;
+use millrace_avro::events::common::AuditEvent;
 use millrace_avro::events::inventory::{AdjustStock, StockView};
 use millrace_avro::events::orders::{CaptureMode, OrderPlaced, OrderStatus, OrderView, PlacedLine};
 use millrace_avro::events::payments::{
@@ -31,6 +34,10 @@ const UNITS: i64 = 5;
 const SEEDS: u64 = 1_000;
 /// Every so manieth order has a card that is declined.
 const DECLINED_EVERY: usize = 4;
+/// By when the auditor has looked at the end of every order.
+const AUDITED_AFTER: Duration = Duration::from_secs(20 * 60);
+/// What the auditor remembers of orders, as its task has written it.
+const ORDER_AUDIT_CHANGELOG: Topic<OrderId, OrderAudit> = Topic::new("audit-order-audit-changelog");
 
 struct Market {
     simulation: Simulation,
@@ -232,6 +239,12 @@ fn simulate(seed: u64, faults: f64) -> (usize, u64) {
             break;
         }
     }
+    // Goods and money of ended orders must have gone back by then: the auditor looks.
+    market.simulation.advance(AUDITED_AFTER);
+    market
+        .simulation
+        .settle()
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let confirmed = check(&market, seed);
     (
         confirmed,
@@ -269,6 +282,7 @@ fn check(market: &Market, seed: u64) -> usize {
         .values()
         .filter(|order| order.status == OrderStatus::Confirmed)
         .collect();
+    check_audit(market, seed);
     let levels = market.last(STOCK_LEVELS);
     check_stock(levels.values().next(), confirmed.len(), seed);
     let kept: i64 = market
@@ -282,6 +296,23 @@ fn check(market: &Market, seed: u64) -> usize {
         "seed {seed}: the gateway keeps what confirmed orders cost"
     );
     confirmed.len()
+}
+
+/// The auditor has heard every fact, and none of them contradicts another.
+fn check_audit(market: &Market, seed: u64) {
+    let audited = market.last(ORDER_AUDIT_CHANGELOG).len();
+    assert_eq!(
+        audited, ORDERS_PLACED,
+        "seed {seed}: every order is audited"
+    );
+    for (about, entry) in market.read(AUDIT_EVENTS) {
+        if let AuditEvent::InvariantViolated(found) = entry.body {
+            panic!(
+                "seed {seed}: {about}: invariant {}: {}",
+                found.invariant, found.detail
+            );
+        }
+    }
 }
 
 fn check_stock(level: Option<&StockView>, confirmed: usize, seed: u64) {

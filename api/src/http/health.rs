@@ -20,18 +20,24 @@ pub fn router() -> Router<App> {
         .route("/metrics", get(async || recorder().render()))
 }
 
-/// Restoring is not ready: a view that has not caught up would answer from the past.
+/// Restoring is not ready: a view that has not caught up would answer from the past. Nor is a
+/// first start whose catalogue is still being filled.
 async fn ready(State(app): State<App>) -> Response {
     let views = app.views.caught_up();
     let sql = app.sql.ping().await.is_ok();
-    let status = match views && sql {
+    let catalogue = !app.is_seeding();
+    let status = match views && sql && catalogue {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let word = |ready| if ready { "ready" } else { "not ready" };
     (
         status,
-        Json(json!({ "views": word(views), "database": word(sql) })),
+        Json(json!({
+            "views": word(views),
+            "database": word(sql),
+            "catalogue": word(catalogue),
+        })),
     )
         .into_response()
 }

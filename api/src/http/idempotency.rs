@@ -36,8 +36,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEY_BYTES_MAX: usize = 255;
 /// The largest answer that is remembered.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// After which time a claim without an answer is that of a process that died.
-const CLAIM_TTL: Duration = Duration::from_secs(60);
+/// After which time a claim without an answer is taken to be that of a process that died. Longer
+/// than decisions are waited for; if it was too short, both do the same work, which harms nothing.
+const CLAIM_TTL: Duration = Duration::from_secs(10);
 /// The claim of nobody: it was given back, by work that may have taken effect or not.
 const NOBODY: &str = "";
 

@@ -60,7 +60,7 @@ struct State<F> {
 }
 
 impl Streams {
-    /// Ends every stream: their clients come back, to this process or another.
+    /// Ends every stream and every long wait: the instance stops.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -117,6 +117,7 @@ where
         });
         let news = tokio::select! {
             news = news => news,
+            // The client comes again, to an instance that goes on.
             () = state.streams.closed() => return None,
         };
         if let Some(snapshot) = news {

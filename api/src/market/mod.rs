@@ -12,6 +12,7 @@ mod stock;
 
 pub(crate) use admin::CATALOGUE;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
@@ -67,6 +68,7 @@ pub struct Market {
     idempotency: Idempotency,
     cart_tokens: CartTokens,
     streams: Streams,
+    seeding: AtomicBool,
 }
 
 /// What the market is made of.
@@ -94,6 +96,7 @@ impl Market {
             cart_tokens: CartTokens::new(sql.secret("cart-tokens").await?),
             limits: RateLimits::new(settings.limits),
             streams: Streams::default(),
+            seeding: AtomicBool::new(false),
             commands: ports.commands,
             views: ports.views,
             cache: ports.cache,
@@ -129,6 +132,16 @@ impl Market {
         let cached = self.cache.stock(sku).await;
         let cached = cached.map(|stock| (stock.version, stock.available));
         known.max(cached).map_or(0, |(_, available)| available)
+    }
+
+    /// Whether the demonstration catalogue is being filled.
+    pub fn is_seeding(&self) -> bool {
+        self.seeding.load(Ordering::Acquire)
+    }
+
+    /// Says whether the demonstration catalogue is being filled.
+    pub fn set_seeding(&self, seeding: bool) {
+        self.seeding.store(seeding, Ordering::Release);
     }
 
     /// Ends what waits for long, so that the process can end.

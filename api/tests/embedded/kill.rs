@@ -96,8 +96,8 @@ async fn what_was_promised_survives_kills_at_random_moments() {
     times.sort_unstable();
     println!("{} orders: {outcomes:?}", promises.count());
     println!(
-        "refused {:?}, failed {:?}, unanswered {}",
-        promises.refused, promises.failed, promises.unanswered
+        "refused {:?}, failed {:?}, undecided {}, unanswered {}",
+        promises.refused, promises.failed, promises.undecided, promises.unanswered
     );
     println!(
         "back to the first commit: p50 {:.2?}, worst {:.2?}",

@@ -16,6 +16,7 @@ mod datum;
 mod event_serde;
 mod evolution;
 pub mod headers;
+mod json;
 mod record_serde;
 mod remote;
 mod schema;

@@ -40,6 +40,8 @@ pub struct LoadOptions {
 pub struct Promises {
     /// Ids of the orders that were acknowledged, by buyer.
     pub orders: Vec<Vec<String>>,
+    /// How often the decision on a cart took longer than the market waits for it.
+    pub undecided: usize,
     /// How many requests were refused, by the code of the problem.
     pub refused: BTreeMap<String, usize>,
     /// How many answers had a status of 500 or more, by status.
@@ -180,7 +182,7 @@ impl Shopper {
         let sku = self.dice.choose(&options.skus);
         let quantity = 1 + self.dice.below(2).cast_signed();
         let put = self.persist(&Ask::Put(sku, quantity)).await?;
-        if put.status >= 300 {
+        if put.status != 200 {
             return Ok(());
         }
         let method = self.dice.choose(&options.payment_methods);
@@ -238,6 +240,7 @@ impl Shopper {
                 .refused
                 .entry(answer.code().to_owned())
                 .or_default(),
+            202 if answer.id().starts_with("cart") => &mut promises.undecided,
             _ => &mut 0,
         };
         *counted += 1;

@@ -118,6 +118,18 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The answer to `request`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn to(request: RequestBuilder) -> Result<Self> {
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Self { status, body })
+    }
+
     /// The code of a problem; empty for what is none.
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
@@ -176,7 +188,7 @@ impl Shop {
     /// An account that was registered and is logged in; one that exists is logged in only.
     pub async fn buyer(&self, email: &str) -> Result<Buyer> {
         let account = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
-        let registered = send(self.post("/api/auth/register", &account)).await?;
+        let registered = Answer::to(self.post("/api/auth/register", &account)).await?;
         ensure!(
             matches!(registered.status, 201 | 409),
             "{}",
@@ -193,7 +205,7 @@ impl Shop {
     /// An account that exists.
     pub async fn login(&self, email: &str) -> Result<Buyer> {
         let credentials = json!({ "email": email, "password": PASSWORD });
-        let answer: Value = send(self.post("/api/auth/login", &credentials))
+        let answer: Value = Answer::to(self.post("/api/auth/login", &credentials))
             .await?
             .expect(200)?;
         let token = answer["access_token"].as_str().context("no access token")?;
@@ -209,7 +221,9 @@ impl Shop {
         struct Ledger {
             items: Vec<Charge>,
         }
-        let ledger: Ledger = send(self.get("/simulator/ledger")).await?.expect(200)?;
+        let ledger: Ledger = Answer::to(self.get("/simulator/ledger"))
+            .await?
+            .expect(200)?;
         Ok(ledger.items)
     }
 }
@@ -231,15 +245,20 @@ impl Buyer {
         }
     }
 
+    /// A request to it, by this account.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.shop.request(method, path).bearer_auth(&self.token)
+    }
+
     /// A GET of `path`.
     pub async fn get(&self, path: &str) -> Result<Answer> {
-        send(self.shop.get(path).bearer_auth(&self.token)).await
+        Answer::to(self.request(Method::GET, path)).await
     }
 
     /// A POST of `body` to `path`, with an idempotency key where one is given.
     pub async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> Result<Answer> {
-        let request = self.shop.post(path, body).bearer_auth(&self.token);
-        send(match key {
+        let request = self.request(Method::POST, path).json(body);
+        Answer::to(match key {
             Some(key) => request.header("idempotency-key", key),
             None => request,
         })
@@ -324,12 +343,4 @@ impl Buyer {
             .await?
             .expect(200)
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<Answer> {
-    let response = request.send().await?;
-    let status = response.status().as_u16();
-    let text = response.text().await?;
-    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Answer { status, body })
 }

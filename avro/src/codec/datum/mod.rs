@@ -15,6 +15,7 @@ mod tests;
 use std::fmt;
 
 use millrace_streams::serde::SerdeError;
+use serde::Deserialize;
 
 use super::{AvroRecord, Schema};
 pub(super) use shape::Shape;
@@ -91,6 +92,18 @@ pub fn to_datum<R: AvroRecord>(record: &R) -> Result<Vec<u8>, SerdeError> {
 /// [`SerdeError::Malformed`] when the bytes are not an `R` by its own schema.
 pub fn from_datum<R: AvroRecord>(bytes: &[u8]) -> Result<R, SerdeError> {
     Decoder::new(bytes, &Schema::of::<R>()?.shape).record()
+}
+
+/// A value of any type that reads itself, as `shape` has it; `what` names it for the error.
+pub(super) fn read_by<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    shape: &'de Shape,
+    what: &'static str,
+) -> Result<T, SerdeError> {
+    decode::read(bytes, shape).map_err(|error| SerdeError::Malformed {
+        what,
+        reason: error.to_string(),
+    })
 }
 
 /// The depth below `depth_left`.

@@ -148,12 +148,12 @@ impl StreamThread {
         }
         self.begin_restores()?;
         let busy = self.apply_changelogs()?;
-        let restored: Vec<TaskId> = self
-            .restoring
-            .values()
-            .filter(|task| task.active && task.is_restored())
-            .map(|task| task.id)
-            .collect();
+        let now = self.shared.moment().elapsed;
+        let runs = |task: &&Restoring| {
+            task.active && task.is_restored() && !self.panics.holds(task.id, now)
+        };
+        let tasks = self.restoring.values().filter(runs);
+        let restored: Vec<TaskId> = tasks.map(|task| task.id).collect();
         if restored.is_empty() {
             return Ok(busy);
         }
@@ -243,24 +243,28 @@ impl StreamThread {
         Ok(tasks.into_iter().map(own).collect())
     }
 
-    /// Makes a restored task run. What the log may refuse comes first: until then the task stays
-    /// among the restoring ones, to be tried again.
+    /// Makes a restored task run. What the log may refuse, and code of the topology that may panic,
+    /// come first: until then the task stays among the restoring ones, to be tried again.
     pub(super) fn activate(&mut self, id: TaskId, begin: Begin) -> Result<(), Error> {
         let places = self.shared.places()?;
+        let instance = self.shared.build(id, &places, &mut self.outputs)?;
         let Some(restoring) = self.restoring.remove(&id) else {
             return Ok(());
         };
         let opening = OpeningTask {
             id,
+            instance,
             stores: restoring.into_stores(),
             globals: self.globals.clone(),
             begin,
             wall_clock: self.shared.moment().wall_clock,
         };
-        let mut task = self.shared.open_task(opening, &places, &mut self.outputs)?;
-        task.init(&mut self.outputs)?;
+        let mut task = self.shared.open_task(opening, &places, &mut self.outputs);
+        self.panics.tell(&mut task);
         self.shared.register(id, task.stores());
-        self.running.insert(id, task);
+        // It is among the running ones before code of the topology is called: the way back finds it.
+        let task = self.running.entry(id).or_insert(task);
+        task.init(&mut self.outputs)?;
         tracing::info!(application = %self.shared.application, task = %id, "task runs");
         Ok(())
     }
