@@ -61,7 +61,7 @@ pub async fn seed(views: &dyn Views, commands: &Arc<dyn Commands>) -> Result<boo
             let mut levels = stock.view.locations.iter();
             levels.any(|level| level.location == adjust.location)
         });
-        (!known).then(|| Message::Inventory(sku, InventoryCommand::Adjust(adjust)))
+        (!known).then_some(Message::Inventory(sku, InventoryCommand::Adjust(adjust)))
     });
     let mut number = 0;
     let mut count = append(commands, &mut number, goods).await?;
@@ -138,8 +138,7 @@ mod tests {
         let heard = Arc::new(Heard::default());
         let commands: Arc<dyn Commands> = heard.clone();
         seed(views, &commands).await.unwrap();
-        let heard = std::mem::take(&mut *heard.0.lock());
-        heard
+        heard.0.lock().clone()
     }
 
     fn stock(adjust: &AdjustStock) -> StockView {

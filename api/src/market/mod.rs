@@ -106,11 +106,6 @@ impl Market {
         }))
     }
 
-    /// Ends what waits for long, so that the instance can stop.
-    pub fn close(&self) {
-        self.streams.close();
-    }
-
     /// The table of idempotency keys.
     pub fn idempotency(&self) -> &Idempotency {
         &self.idempotency
