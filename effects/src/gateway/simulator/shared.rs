@@ -166,7 +166,7 @@ impl Inner {
         for n in &undone.untold {
             let answer = self.book.lock().answer_of_entry(*n);
             if let Some(answer) = answer {
-                self.tell(*n, answer);
+                self.tell(*n, answer, Duration::ZERO);
             }
         }
         if self.options.customers_approve_after.is_none() {
