@@ -70,11 +70,11 @@ impl TestMarket {
         let settings = Settings::from_options(self.options.clone()).unwrap();
         let ground = Ground::open(&settings).unwrap();
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
-        let gateway = self.pays.then(|| BuiltInGateway::open(&settings, "secret"));
-        let outside = Outside {
-            gateway: gateway.transpose().unwrap(),
-            mailer,
+        let gateway = match self.pays {
+            true => Some(BuiltInGateway::open(&settings, "secret").await.unwrap()),
+            false => None,
         };
+        let outside = Outside { gateway, mailer };
         let instance = Instance::start(settings, ground, outside).await.unwrap();
         instance.running().await.unwrap();
         self.instance = Some(instance);
