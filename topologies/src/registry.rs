@@ -85,18 +85,26 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// The entries of a comma-separated list of names; all of them for `None`.
+/// The market's entries of a comma-separated list of names; all of them for `None`.
 ///
 /// # Errors
-/// The first name that no topology has, with those that there are.
+/// As [`select_from`].
 pub fn select(only: Option<&str>) -> Result<Vec<&'static Entry>, String> {
+    select_from(ENTRIES, only)
+}
+
+/// Those of `entries` that a comma-separated list names; all of them for `None`.
+///
+/// # Errors
+/// The first name that no entry has, with those that there are.
+pub fn select_from<'a>(entries: &'a [Entry], only: Option<&str>) -> Result<Vec<&'a Entry>, String> {
     let Some(only) = only else {
-        return Ok(ENTRIES.iter().collect());
+        return Ok(entries.iter().collect());
     };
     let find = |name: &str| {
-        let found = ENTRIES.iter().find(|entry| entry.name == name);
+        let found = entries.iter().find(|entry| entry.name == name);
         found.ok_or_else(|| {
-            let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
+            let known: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
             format!(
                 "no topology is named `{name}`; there are {}",
                 known.join(", ")
