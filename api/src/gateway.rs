@@ -1,19 +1,22 @@
 //! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
 //! payment rule.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use axum::Json;
-use axum::http::HeaderMap;
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, put};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use millrace_avro::catalog::{GATEWAY_CALLS, PAYMENT_COMMANDS};
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::payments::PaymentCommand;
-use millrace_effects::gateway::simulator::{Simulator, SimulatorOptions, WebhookSink};
+use millrace_effects::gateway::simulator::{Delivery, Simulator, SimulatorOptions, WebhookSink};
 use millrace_effects::gateway::webhook::{Notice, SIGNATURE, Secret, TOLERANCE, VerifyError};
 use millrace_effects::payments::GatewayCalls;
 use millrace_effects::runner::{Effects, EffectsConfig, Running};
@@ -22,8 +25,12 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
+use crate::http::json::{Checks, parse};
+use crate::http::problem::Problem;
+use crate::ledger::SqlLedger;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
 use crate::serve::Ground;
+use crate::sql::Sql;
 
 /// The name under which webhooks of the simulator come.
 const NAME: &str = "simulator";
@@ -31,6 +38,9 @@ const NAME: &str = "simulator";
 const APPLICATION: &str = "market-effects";
 /// How long a customer who has to act takes.
 const CUSTOMER: Duration = Duration::from_secs(1);
+/// Bounds of what may be asked of webhooks.
+const COPIES_MAX: u32 = 10;
+const LATE_MS_MAX: u64 = 60_000;
 
 /// The simulator, as this instance runs it.
 #[derive(Clone, Debug)]
@@ -40,23 +50,22 @@ pub struct BuiltInGateway {
 }
 
 impl BuiltInGateway {
-    /// Opens the simulator with its ledger under the data folder, apart from the market's own state.
+    /// Opens the simulator with its ledger: in the shared database where there is one, so that every
+    /// instance knows every charge; else in a file under the data folder, apart from the market's own
+    /// state.
     ///
     /// # Errors
     /// When the ledger cannot be read or written.
-    pub fn open(settings: &Settings, secret: &str) -> Result<Self> {
+    pub async fn open(settings: &Settings, secret: &str) -> Result<Self> {
         let secret = Secret::new(secret);
         let options = SimulatorOptions {
             secret: secret.clone(),
             customers_approve_after: Some(CUSTOMER),
         };
-        let folder = settings.data.join(NAME);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("folder `{}`", folder.display()))?;
-        let path = folder.join("ledger.jsonl");
-        let clock = Arc::new(SystemClock::default());
-        let simulator = Simulator::open(&path, options, clock, Handle::current());
-        let simulator = simulator.with_context(|| format!("ledger `{}`", path.display()))?;
+        let simulator = match &settings.postgres {
+            Some(url) => shared(url, options).await?,
+            None => own(&settings.data.join(NAME), options)?,
+        };
         Ok(Self { simulator, secret })
     }
 
@@ -80,14 +89,42 @@ impl BuiltInGateway {
             .deliver_to(Arc::new(InProcess { gateway, commands }));
     }
 
-    /// `GET /simulator/ledger`.
+    /// `GET /simulator/ledger`, and `PUT /simulator/webhooks` to have webhooks sent twice, late, out
+    /// of order or not at all.
     pub fn router(&self) -> axum::Router {
         let simulator = self.simulator.clone();
         let ledger = move || {
-            let ledger = simulator.ledger();
-            async move { Json(ledger) }
+            let simulator = simulator.clone();
+            async move {
+                let caught_up = simulator.catch_up().await;
+                caught_up
+                    .map(|()| Json(simulator.ledger()))
+                    .map_err(|error| {
+                        tracing::warn!(%error, "the ledger does not answer");
+                        StatusCode::SERVICE_UNAVAILABLE
+                    })
+            }
         };
-        axum::Router::new().route("/simulator/ledger", get(ledger))
+        let simulator = self.simulator.clone();
+        let deliver = async move |body: Bytes| -> Result<StatusCode, Problem> {
+            let delivery: Delivery = parse(&body)?;
+            let mut checks = Checks::new();
+            let copies = delivery.copies <= COPIES_MAX;
+            checks.require(copies, "/copies", "range", &format!("at most {COPIES_MAX}"));
+            for (place, ms) in [
+                ("/delay_ms", delivery.delay_ms),
+                ("/hold_ms", delivery.hold_ms),
+            ] {
+                let message = format!("at most {LATE_MS_MAX}");
+                checks.require(ms <= LATE_MS_MAX, place, "range", &message);
+            }
+            checks.done()?;
+            simulator.set_delivery(delivery);
+            Ok(StatusCode::NO_CONTENT)
+        };
+        axum::Router::new()
+            .route("/simulator/ledger", get(ledger))
+            .route("/simulator/webhooks", put(deliver))
     }
 
     fn open_notice(&self, signature: &str, body: &[u8]) -> Result<Webhook, WebhookError> {
@@ -97,6 +134,26 @@ impl BuiltInGateway {
             _ => WebhookError::Signature,
         })
     }
+}
+
+async fn shared(url: &str, options: SimulatorOptions) -> Result<Simulator> {
+    let sql = Sql::postgres(url).await.context("database of the ledger")?;
+    let ledger = Arc::new(SqlLedger::new(sql));
+    let clock = Arc::new(SystemClock::default());
+    let simulator = Simulator::open_shared(ledger, options, clock, Handle::current()).await;
+    simulator.context("ledger in the database")
+}
+
+fn own(folder: &Path, options: SimulatorOptions) -> Result<Simulator> {
+    std::fs::create_dir_all(folder).with_context(|| format!("folder `{}`", folder.display()))?;
+    let path = folder.join("ledger.jsonl");
+    let clock = Arc::new(SystemClock::default());
+    let simulator = Simulator::open(&path, options, clock, Handle::current());
+    let simulator = simulator.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => anyhow!("another process has it open: stop that one first"),
+        _ => error.into(),
+    });
+    simulator.with_context(|| format!("ledger `{}`", path.display()))
 }
 
 fn webhook(notice: Notice) -> Webhook {

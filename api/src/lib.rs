@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod gateway;
 pub mod http;
+mod ledger;
 pub mod live;
 pub mod market;
 pub mod outside;

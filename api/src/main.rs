@@ -1,5 +1,6 @@
 //! The program `millrace`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside, entries};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// What is logged unless `RUST_LOG` says otherwise: the libraries' own steps are of no interest.
+const LOGGED: &str = "info,lsm_tree=warn,fjall=warn,sqlx=warn";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -55,22 +59,26 @@ fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    log_to_stderr("info");
+    log_to_stderr(LOGGED);
     // A name that nobody knows is refused before anything is made.
     entries(&settings)?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
+        // First, for it keeps other processes out of the folder that the rest opens files in.
+        let ground = Ground::open(&settings)?;
+        let gateway = BuiltInGateway::open(&settings, &signing_secret()).await?;
         let outside = Outside {
-            gateway: Some(BuiltInGateway::open(&settings, &signing_secret())?),
+            gateway: Some(gateway),
             mailer,
         };
-        let ground = Ground::open(&settings)?;
         let instance = Instance::start(settings, ground, outside).await?;
+        println!("serving http://{}", instance.address());
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,

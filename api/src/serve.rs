@@ -1,6 +1,8 @@
 //! The composition: a log, a registry, a database, the topologies, the views and the routes.
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::accounts::mail::Mailer;
 use crate::config::Settings;
@@ -29,6 +32,7 @@ use crate::gateway::BuiltInGateway;
 use crate::http::health;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
+use crate::live::lag;
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
@@ -40,6 +44,8 @@ use crate::sql::Sql;
 
 /// The largest budget of memory for stores.
 const STATE_BYTES_MAX: u64 = 512 << 20;
+/// How long requests under way may take when the process is to end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long the topologies may take until their tasks run; the API answers meanwhile.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often to look whether a topology has failed.
@@ -66,6 +72,8 @@ pub struct Ground {
     pub resources: Resources,
     /// The registry of the embedded mode.
     pub registry: Option<Arc<Registry>>,
+    /// Keeps other processes out of the data folder.
+    _lock: Arc<File>,
 }
 
 impl Ground {
@@ -74,10 +82,9 @@ impl Ground {
     /// # Errors
     /// When one of them cannot be opened or reached.
     pub fn open(settings: &Settings) -> Result<Self> {
-        std::fs::create_dir_all(&settings.data)
-            .with_context(|| format!("data folder `{}`", settings.data.display()))?;
+        let lock = lock(&settings.data)?;
         let log: Arc<dyn Log> = match &settings.kafka {
-            Some(brokers) => Arc::new(KafkaLog::connect(KafkaOptions::new(brokers))?),
+            Some(brokers) => Arc::new(KafkaLog::connect(cluster(settings, brokers))?),
             None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
         };
         let (client, registry) = match &settings.registry {
@@ -93,6 +100,7 @@ impl Ground {
             log,
             resources,
             registry,
+            _lock: Arc::new(lock),
         })
     }
 
@@ -106,6 +114,12 @@ impl Ground {
             .create_topics(&specs)
             .context("topics of the catalogue")
     }
+}
+
+/// How to reach the cluster, and what its groups are told.
+fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
+    let standbys = settings.standby_replicas.to_string();
+    KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
 }
 
 /// The limits of the rules that the settings ask for.
@@ -126,6 +140,20 @@ pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
     select(only.as_deref()).map_err(|error| anyhow!("configuration: `only`: {error}"))
 }
 
+/// What each of the topologies reads that the settings ask for.
+fn inputs(settings: &Settings) -> Result<Vec<lag::Inputs>> {
+    let limits = rules(settings);
+    let inputs = entries(settings)?.into_iter().map(|entry| {
+        let topology = (entry.define)(&limits)?;
+        let topics = topology.source_topics();
+        Ok(lag::Inputs {
+            application: topology.name().to_owned(),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+        })
+    });
+    inputs.collect()
+}
+
 /// A running instance of the market.
 #[derive(Debug)]
 pub struct Instance {
@@ -134,6 +162,7 @@ pub struct Instance {
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     relay: JoinHandle<()>,
+    lag: JoinHandle<()>,
     applications: Vec<Streams>,
     /// `None` where the payments topology does not run.
     calls: Option<Running>,
@@ -157,6 +186,7 @@ impl Instance {
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
+        let inputs = inputs(&settings)?;
         let cache = Cache::open(settings.redis.as_deref())?;
         let caching = {
             let (cache, ground, runtime) = (cache.clone(), ground.clone(), Handle::current());
@@ -177,8 +207,13 @@ impl Instance {
             gateways,
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
+        let is_alone = settings.postgres.is_none();
         let app = Market::open(settings, sql, ports).await?;
+        if is_alone {
+            app.idempotency().give_back_all().await?;
+        }
         ensure_admin(&app).await?;
+        app.set_seeding(settings_demo);
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
         let mut routes = market::router(app.clone());
         if let Some(gateway) = &outside.gateway {
@@ -187,6 +222,7 @@ impl Instance {
         if let Some(registry) = ground.registry {
             routes = routes.nest_service("/registry", registry_http::router(registry));
         }
+        let lag = tokio::spawn(lag::run(ground.log.clone(), inputs));
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
         let address = listener.local_addr()?;
@@ -202,6 +238,7 @@ impl Instance {
             stop,
             server,
             relay,
+            lag,
             applications,
             calls,
             seeding,
@@ -262,8 +299,18 @@ impl Instance {
     /// When the server has failed.
     pub async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
-        let served = self.server.await;
+        self.app.close();
+        let mut server = self.server;
+        let served = match timeout(DRAIN_LIMIT, &mut server).await {
+            Ok(served) => served?,
+            Err(_) => {
+                warn!("some requests took too long, and are cut off");
+                server.abort();
+                Ok(())
+            }
+        };
         self.relay.abort();
+        self.lag.abort();
         if let Some(seeding) = self.seeding {
             seeding.abort();
         }
@@ -271,7 +318,7 @@ impl Instance {
         let caching = self.caching;
         let close = move || {
             if let Some(Err(error)) = calls.map(Running::stop) {
-                tracing::warn!(%error, "effects stopped with an error");
+                warn!(%error, "effects stopped with an error");
             }
             applications.iter().for_each(Streams::close);
             drop(views);
@@ -279,7 +326,22 @@ impl Instance {
         };
         tokio::task::spawn_blocking(close).await?;
         self.app.sql.close().await;
-        Ok(served??)
+        Ok(served?)
+    }
+}
+
+/// Makes the data folder, and keeps other processes out of it until the file is closed.
+fn lock(data: &Path) -> Result<File> {
+    let folder = || format!("data folder `{}`", data.display());
+    std::fs::create_dir_all(data).with_context(folder)?;
+    let file = File::create(data.join("lock")).with_context(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(anyhow!(
+            "{} is in use by another process; stop it, or name another with `--data`",
+            folder()
+        )),
+        Err(TryLockError::Error(error)) => Err(error).with_context(folder),
     }
 }
 
@@ -300,9 +362,14 @@ type Started = (
 );
 
 async fn seed_catalogue(app: App) {
-    if let Err(error) = seed::seed(&*app.views, &app.commands).await {
-        tracing::warn!(%error, "the demonstration catalogue is not whole; the next start goes on");
+    match seed::seed(&*app.views, &app.commands).await {
+        Ok(true) => seed::shown(&*app.views).await,
+        Ok(false) => {}
+        Err(error) => {
+            warn!(%error, "the demonstration catalogue is not whole; the next start goes on");
+        }
     }
+    app.set_seeding(false);
 }
 
 fn start_streams(
@@ -317,7 +384,11 @@ fn start_streams(
         memory_bytes_max: STATE_BYTES_MAX,
         ..StateOptions::default()
     };
-    let state = StateDir::open(settings.data.join("state"), options).context("state folder")?;
+    let folder = settings.data.join("state");
+    let (state, aside) = StateDir::open_or_set_aside(folder, options).context("state folder")?;
+    if let Some(aside) = aside {
+        tracing::warn!(aside = %aside.display(), "the state is damaged; it is restored from the log");
+    }
     let limits = rules(settings);
     let mut config = StreamsConfig::default();
     config.resources = ground.resources.clone();

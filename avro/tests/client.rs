@@ -1,5 +1,6 @@
-//! The schema client against a registry behind real HTTP: the embedded one, and any other whose
-//! address is in `MILLRACE_TEST_REGISTRY` (such as `http://localhost:8080/apis/ccompat/v7`).
+//! The schema client against registries behind real HTTP: the embedded one, and Apicurio Registry,
+//! or the one whose address is in `MILLRACE_TEST_REGISTRY` (such as
+//! `http://localhost:8080/apis/ccompat/v7`).
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,6 +18,7 @@ use millrace_avro::codec::{SchemaClient, subject};
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::registry::Registry;
 use millrace_avro::{avro_data, avro_record};
+use millrace_deploy::require;
 use millrace_streams::Timestamp;
 use millrace_streams::serde::{Data, Resources, Role, SerdeContext, SerdeError};
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,13 @@ fn serde_in<T: Data>(resources: &Resources, topic: &str) -> Result<T::Serde, Ser
 
 /// What every registry must do for the client.
 fn serves_the_client(url: &str) {
+    events_and_contracts_are_served(url);
+    an_older_contract_is_resolved(url);
+    the_next_address_is_tried_when_one_is_down(url);
+    a_serde_may_be_built_inside_an_async_runtime(url);
+}
+
+fn events_and_contracts_are_served(url: &str) {
     use millrace_streams::headers::HeaderList;
     use millrace_streams::serde::Serde;
 
@@ -195,6 +204,40 @@ fn an_incompatible_contract_is_refused(resources: &Resources, topic: &str) {
     }
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Cancelled3 {
+    by: String,
+    order: String,
+}
+avro_record!(Cancelled3 = "test.Cancelled", schema r#"{
+    "type": "record", "name": "Cancelled", "namespace": "test", "fields": [
+        {"name": "by", "type": "string", "default": "customer"},
+        {"name": "order", "type": "string"}
+    ]
+}"#);
+avro_data!(Cancelled3);
+
+fn an_older_contract_is_resolved(url: &str) {
+    use millrace_streams::headers::HeaderList;
+    use millrace_streams::serde::Serde;
+
+    let topic = fresh_topic();
+    let client = || with_client(SchemaClient::http(url).unwrap());
+    let order = || "o".to_owned();
+    let (mut bytes, mut headers) = (Vec::new(), HeaderList::new());
+    let older = Cancelled {
+        order: order(),
+        at: 1,
+    };
+    let mut serde = serde_in::<Cancelled>(&client(), &topic).unwrap();
+    serde.serialize(&older, &mut headers, &mut bytes).unwrap();
+    require_compatibility(url, &subject(&topic, "test.Cancelled"));
+    let mut serde = serde_in::<Cancelled3>(&client(), &topic).unwrap();
+    let (order, by) = (order(), "customer".into());
+    let newer = serde.deserialize(Some(&bytes), headers.view());
+    assert_eq!(newer, Ok(Cancelled3 { by, order }));
+}
+
 #[test]
 fn the_embedded_registry_serves_the_client() {
     serves_the_client(&Server::start(Registry::in_memory()).url());
@@ -202,10 +245,11 @@ fn the_embedded_registry_serves_the_client() {
 
 #[test]
 fn another_registry_serves_the_client() {
-    match std::env::var("MILLRACE_TEST_REGISTRY") {
-        Ok(url) => serves_the_client(&url),
-        Err(_) => println!("skipped: MILLRACE_TEST_REGISTRY is not set"),
+    if let Ok(url) = std::env::var("MILLRACE_TEST_REGISTRY") {
+        return serves_the_client(&url);
     }
+    let registry = require!(millrace_deploy::Registry);
+    serves_the_client(&registry.url());
 }
 
 #[test]
@@ -250,26 +294,22 @@ fn a_404_of_something_else_is_no_proof_that_the_id_is_unknown() {
     );
 }
 
-#[test]
-fn the_next_address_is_tried_when_one_is_down() {
+fn the_next_address_is_tried_when_one_is_down(url: &str) {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
-    let server = Server::start(Registry::in_memory());
-    let both = format!("http://{free}, {}/", server.url());
+    let both = format!("http://{free}, {url}/");
     let resources = with_client(SchemaClient::http(&*both).unwrap());
-    serde::<Placed>(&resources).unwrap();
+    serde_in::<Placed>(&resources, &fresh_topic()).unwrap();
 }
 
-#[test]
-fn a_serde_may_be_built_inside_an_async_runtime() {
-    let server = Server::start(Registry::in_memory());
+fn a_serde_may_be_built_inside_an_async_runtime(url: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let resources = with_client(SchemaClient::http(&*server.url()).unwrap());
-        serde::<Placed>(&resources).unwrap();
+        let resources = with_client(SchemaClient::http(url).unwrap());
+        serde_in::<Placed>(&resources, &fresh_topic()).unwrap();
     });
 }

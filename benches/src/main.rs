@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use millrace_benches::orders;
 use millrace_benches::streams::{self, client};
 
 #[derive(Debug, Parser)]
@@ -15,6 +16,8 @@ struct Arguments {
 enum Action {
     /// Measure topologies against Kafka Streams on one broker that this starts.
     Streams(streams::Options),
+    /// Measure how long orders of a market that runs take until they are confirmed.
+    Orders(orders::Options),
     /// Run one measurement in this process, and print it as a line of JSON.
     #[command(hide = true)]
     Client(client::Job),
@@ -31,6 +34,7 @@ fn main() -> Result<()> {
         .init();
     match Arguments::parse().command {
         Action::Streams(options) => streams::run(&options),
+        Action::Orders(options) => orders::run(&options),
         Action::Client(job) => client::run(&job),
     }
 }

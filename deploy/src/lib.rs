@@ -4,6 +4,8 @@
 //! in a temporary folder, return when it answers, and end it when they are dropped. A test process
 //! that dies without dropping them leaves nothing behind either.
 //!
+//! [`market`] starts the market's own program in the same way, buys from it and audits it.
+//!
 //! A test asks for its server with [`require!`], which skips the test where the server is not
 //! installed, and refuses to skip in CI:
 //!
@@ -19,6 +21,7 @@
 mod artifacts;
 mod http;
 mod kafka;
+pub mod market;
 mod port;
 mod postgres;
 mod process;
@@ -94,6 +97,19 @@ pub fn require_with<S: Server>(options: S::Options) -> Option<S> {
         Ok(server) => Some(server),
         Err(error) => panic!("cannot start {}: {error:#}", S::NAME),
     }
+}
+
+/// Whether a program that a test runs is installed; where it is not, says that the test is skipped.
+///
+/// # Panics
+///
+/// In CI (`CI=true`), when it is not installed.
+pub fn require_program(name: &str) -> bool {
+    let found = process::find_program(name).is_some();
+    if !found {
+        skip(name);
+    }
+    found
 }
 
 /// Reports a skipped test past the test runner, which hides what passing tests print.

@@ -77,9 +77,12 @@ impl Process {
     /// Asks the process to shut down with `signal` and waits for its end, by force if need be.
     pub(crate) fn stop(mut self, signal: Signal) -> Result<ExitStatus> {
         self.signal(signal)?;
-        let ended = wait::until(SHUTDOWN_LIMIT, "the shutdown", || {
-            Ok(self.child.try_wait()?)
-        });
+        self.wait(SHUTDOWN_LIMIT)
+    }
+
+    /// Waits at most for `limit` until the process has ended by itself.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let ended = wait::until(limit, "the end", || Ok(self.child.try_wait()?));
         ended.with_context(|| tail(&self.log))
     }
 

@@ -129,7 +129,8 @@ impl StateDir {
     /// # Errors
     /// - [`Error::Locked`] when another process, or another `StateDir`, has it open;
     /// - [`Error::Incompatible`] when another version wrote it;
-    /// - [`Error::Corrupted`] when it fails its checks: see [`set_aside`](Self::set_aside);
+    /// - [`Error::Corrupted`] when it fails its checks, or a reader has found damage since it was
+    ///   opened last: see [`open_or_set_aside`](Self::open_or_set_aside);
     /// - [`Error::Io`] when the operating system refuses.
     pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self, Error> {
         let layout = Layout::new(path.as_ref());
@@ -174,6 +175,25 @@ impl StateDir {
         })
     }
 
+    /// Opens the directory `path` as [`open`](Self::open) does; if it is damaged, sets it aside as
+    /// [`set_aside`](Self::set_aside) does, and opens it empty. Gives where the damaged stores lie.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for damage.
+    pub fn open_or_set_aside(
+        path: impl AsRef<Path>,
+        options: StateOptions,
+    ) -> Result<(Self, Option<PathBuf>), Error> {
+        let path = path.as_ref();
+        match Self::open(path, options.clone()) {
+            Err(Error::Corrupted { .. }) => {
+                let aside = Self::set_aside(path)?;
+                Ok((Self::open(path, options)?, aside))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
     fn assemble(inner: DirInner) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -181,14 +201,15 @@ impl StateDir {
     }
 
     /// Moves the stores of a damaged directory out of the way, and says where to; `None` if there
-    /// were none. The directory then opens empty, under the same process id, and the stores come
-    /// back from their changelogs.
+    /// were none. The directory then opens empty, under the same process id unless that is what is
+    /// damaged, and the stores come back from their changelogs.
     ///
     /// # Errors
     /// [`Error::Locked`] while the directory is open; [`Error::Io`].
     pub fn set_aside(path: impl AsRef<Path>) -> Result<Option<PathBuf>, Error> {
         let layout = Layout::new(path.as_ref());
         let _lock = layout.lock()?;
+        layout.forget_damaged_id()?;
         layout.set_stores_aside()
     }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `LOCK` | nothing; whoever holds its lock owns the directory |
 //! | `FORMAT` | the version of everything else |
-//! | `PROCESS_ID` | a random id, made once |
+//! | `PROCESS_ID` | a random id, made once, and once more to show damage to either |
 //! | `stores/` | the disk backend's own files |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// What `FORMAT` says in directories that this version reads and writes.
 const FORMAT: &str = "millrace-state 1";
+
+const PROCESS_ID: &str = "PROCESS_ID";
 
 pub(crate) struct Layout {
     root: PathBuf,
@@ -76,22 +78,32 @@ impl Layout {
 
     /// The id that was made when the directory was.
     pub(crate) fn process_id(&self) -> Result<String, Error> {
-        if let Some(id) = self.read("PROCESS_ID")? {
-            return match Uuid::parse_str(&id) {
-                Ok(_) => Ok(id),
-                Err(error) => Err(Error::Corrupted {
-                    what: self.root.join("PROCESS_ID").display().to_string(),
-                    reason: error.to_string(),
-                }),
-            };
+        if let Some(text) = self.read(PROCESS_ID)? {
+            return parse_process_id(&text).ok_or_else(|| Error::Corrupted {
+                what: self.root.join(PROCESS_ID).display().to_string(),
+                reason: "it does not hold one id twice".to_owned(),
+            });
         }
         #[expect(
             clippy::disallowed_methods,
             reason = "made once per directory, then kept"
         )]
         let id = Uuid::new_v4().to_string();
-        self.write("PROCESS_ID", &id)?;
+        self.write(PROCESS_ID, &format!("{id} {id}"))?;
         Ok(id)
+    }
+
+    /// Removes the process id if it is unreadable: the next opening makes another.
+    pub(crate) fn forget_damaged_id(&self) -> Result<(), Error> {
+        match self.read(PROCESS_ID) {
+            Ok(Some(text)) if parse_process_id(&text).is_some() => Ok(()),
+            Ok(None) => Ok(()),
+            Ok(Some(_)) | Err(Error::Corrupted { .. }) => {
+                let path = self.root.join(PROCESS_ID);
+                fs::remove_file(&path).map_err(|source| Error::io("removing", &path, source))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Renames `stores` to the first free `stores.damaged-N`.
@@ -144,4 +156,9 @@ impl Layout {
         let sync = File::open(&self.root).and_then(|directory| directory.sync_all());
         sync.map_err(|source| Error::io("syncing", &self.root, source))
     }
+}
+
+fn parse_process_id(text: &str) -> Option<String> {
+    let (id, again) = text.split_once(' ')?;
+    (id == again && Uuid::parse_str(id).is_ok()).then(|| id.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::log::LogError;
+use crate::log::{LogError, Position};
 use crate::serde::SerdeError;
 
 /// A topology that contradicts itself. Fix the topology.
@@ -82,6 +82,9 @@ pub enum ProcessError {
     /// The processor's own reason.
     #[error("{0}")]
     Rejected(String),
+    /// Code of the topology has panicked at this record.
+    #[error("panicked: {0}")]
+    Panicked(String),
     /// The state of this task cannot be used: no fault of the record.
     #[error("state: {0}")]
     State(#[from] Arc<millrace_state::Error>),
@@ -103,7 +106,7 @@ impl ProcessError {
             Self::Input(error) | Self::Serde(error) => {
                 !matches!(error, SerdeError::Unavailable { .. })
             }
-            Self::TooLarge { .. } | Self::Rejected(_) => true,
+            Self::TooLarge { .. } | Self::Rejected(_) | Self::Panicked(_) => true,
             Self::State(_) | Self::Topology(_) => false,
         }
     }
@@ -115,6 +118,7 @@ impl ProcessError {
             Self::Serde(_) => "serialize",
             Self::TooLarge { .. } => "record too large",
             Self::Rejected(_) => "rejected",
+            Self::Panicked(_) => "panic",
             Self::State(_) => "state",
             Self::Topology(_) => "topology",
         }
@@ -159,6 +163,24 @@ pub enum Error {
         /// Why.
         source: ProcessError,
     },
+    /// Code of the topology has panicked, and did so again after the task was made anew.
+    #[error("task {task} panicked{}: {message}", at(record))]
+    Panicked {
+        /// The task.
+        task: crate::log::TaskId,
+        /// The record at hand; `None` in a punctuation, a tick, or at a commit.
+        record: Option<Position>,
+        /// What it panicked with.
+        message: String,
+    },
+    /// A thread of the application has panicked outside of any task: a fault of the engine.
+    #[error("thread `{thread}` panicked: {message}; report it, and start again")]
+    ThreadPanicked {
+        /// The thread's name.
+        thread: String,
+        /// What it panicked with.
+        message: String,
+    },
     /// A query's key has no bytes, or what it found is of another type.
     #[error("query: {0}")]
     Query(SerdeError),
@@ -171,4 +193,11 @@ impl From<millrace_state::Error> for Error {
     fn from(error: millrace_state::Error) -> Self {
         Self::State(Arc::new(error))
     }
+}
+
+fn at(record: &Option<Position>) -> String {
+    let Some(record) = record else {
+        return String::new();
+    };
+    format!(" at offset {} of `{}`", record.offset, record.partition)
 }

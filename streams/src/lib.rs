@@ -28,7 +28,9 @@ pub use codec::RecordCodec;
 pub use driver::{
     TestDriverOptions, TestInput, TestOutput, TestRecord, TestStore, TopologyTestDriver,
 };
-pub use dsl::{GlobalKTable, KStream, KTable, Keyed, Keying, Rekeyed, RekeyedStream, Scope};
+pub use dsl::{
+    GlobalKTable, KStream, KTable, Keyed, Keying, Partitioned, Rekeyed, RekeyedStream, Scope,
+};
 pub use error::{Error, ProcessError, ProcessResult, TopologyError};
 pub use operators::{Branch, StoreConnection};
 pub use processor::{InitContext, Processor, ProcessorContext, Punctuation};
@@ -39,7 +41,9 @@ pub use runtime::{
 };
 pub use simulation::Simulation;
 pub use store::{KeyValueStore, StoreAccess, Timestamped};
-pub use task::{ErrorHandling, OnError, PunctuationId, PunctuationKind};
+pub use task::{
+    BeyondSkew, ErrorHandling, OnError, PunctuationId, PunctuationKind, TimestampPolicy,
+};
 pub use time::Timestamp;
 pub use topology::Topology;
 pub use transition::{Step, Transition};

@@ -12,6 +12,11 @@ use std::sync::Arc;
 use crate::headers::{HeaderList, Headers};
 
 /// A type that can become bytes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no serde, so it cannot become bytes",
+    label = "is no `Data`",
+    note = "topics, stores and repartitions need `Data`; what flows between operators does not"
+)]
 pub trait Data: Sized + Send + Sync + 'static {
     /// The serde of this type.
     type Serde: Serde<Self>;

@@ -5,8 +5,8 @@ mod contract;
 mod support;
 
 use std::fs;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ static NAMES: AtomicU32 = AtomicU32::new(0);
 
 struct Cluster {
     broker: &'static Kafka,
-    log: KafkaLog,
+    log: Arc<KafkaLog>,
     /// The last part of this test's names.
     number: u32,
 }
@@ -34,13 +34,13 @@ impl Harness for Cluster {
         let log = KafkaLog::connect(KafkaOptions::new(broker.bootstrap()));
         Ok(Self {
             broker,
-            log: log.map_err(|error| error.to_string())?,
+            log: Arc::new(log.map_err(|error| error.to_string())?),
             number: NAMES.fetch_add(1, Ordering::Relaxed),
         })
     }
 
     fn log(&self) -> &dyn Log {
-        &self.log
+        &*self.log
     }
 
     fn unique(&self, name: &str) -> String {

@@ -40,6 +40,7 @@ pub(crate) fn servers() -> [(&'static str, bool); 4] {
 /// The Debian packages of what is not there.
 fn missing_packages() -> Vec<&'static str> {
     let wanted = [
+        ("curl", on_path("curl")),
         ("postgresql", Postgres::available()),
         ("redis-server", Redis::available()),
         (

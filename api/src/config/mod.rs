@@ -33,6 +33,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Brokers of the cluster; `None` for the embedded log.
     pub kafka: Option<String>,
+    /// How many other instances keep a warm copy of each task's state, on a cluster.
+    pub standby_replicas: u32,
     /// The schema registry's address; `None` for the embedded one.
     pub registry: Option<String>,
     /// The address of PostgreSQL; `None` for an SQLite file under `data`.
@@ -130,12 +132,14 @@ impl Settings {
     pub fn from_options(told: Options) -> Result<Self, ConfigError> {
         let limits = limits(&told)?;
         let times = times(&told)?;
+        shared_registry(&told)?;
         Ok(Self {
             data: told.data.unwrap_or_else(|| "millrace-data".into()),
             listen: told
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             kafka: told.kafka,
+            standby_replicas: told.standby_replicas.unwrap_or(1),
             registry: told.registry,
             postgres: told.postgres.map(checked_postgres).transpose()?,
             redis: told.redis,
@@ -200,6 +204,17 @@ fn times(told: &Options) -> Result<Times, ConfigError> {
         idempotency_ttl: time("idempotency-ttl", told.idempotency_ttl, DAY)?,
         request_timeout: time("request-timeout", told.request_timeout, MINUTE)?,
     })
+}
+
+/// Records on a cluster name their schemas by a number that every reader has to understand alike.
+fn shared_registry(told: &Options) -> Result<(), ConfigError> {
+    match (&told.kafka, &told.registry) {
+        (Some(_), None) => Err(ConfigError(
+            "`kafka` needs `registry`: the address of a schema registry that all instances share"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn positive(name: &str, n: usize) -> Result<NonZeroUsize, ConfigError> {

@@ -61,6 +61,8 @@ options! {
     listen: SocketAddr = "MILLRACE_LISTEN" (value_name = "ADDR");
     /// Brokers of a Kafka cluster; without it the log is in the process.
     kafka: String = "MILLRACE_KAFKA" (value_name = "BROKERS");
+    /// How many other instances keep a warm copy of each task's state, on Kafka.
+    standby_replicas: u32 = "MILLRACE_STANDBY_REPLICAS" (value_name = "N");
     /// A schema registry; without it the process serves one.
     registry: String = "MILLRACE_REGISTRY" (value_name = "URL");
     /// A PostgreSQL database; without it accounts are in an SQLite file.

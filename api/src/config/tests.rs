@@ -82,3 +82,18 @@ fn names_are_separated_by_commas() {
         ["orders", "carts"]
     );
 }
+
+#[test]
+fn a_cluster_without_a_shared_registry_is_refused() {
+    let told = settle(&["--kafka", "127.0.0.1:9092"]).unwrap_err();
+    assert!(told.to_string().contains("`registry`"), "{told}");
+    assert!(
+        settle(&[
+            "--kafka",
+            "127.0.0.1:9092",
+            "--registry",
+            "http://127.0.0.1:8081"
+        ])
+        .is_ok()
+    );
+}

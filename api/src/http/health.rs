@@ -20,20 +20,85 @@ pub fn router() -> Router<App> {
         .route("/metrics", get(async || recorder().render()))
 }
 
-/// Restoring is not ready: a view that has not caught up would answer from the past.
+/// Restoring is not ready: a view that has not caught up would answer from the past. Nor is a
+/// first start whose catalogue is still being filled.
 async fn ready(State(app): State<App>) -> Response {
     let views = app.views.caught_up();
     let sql = app.sql.ping().await.is_ok();
-    let status = match views && sql {
+    let catalogue = !app.is_seeding();
+    let status = match views && sql && catalogue {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let word = |ready| if ready { "ready" } else { "not ready" };
     (
         status,
-        Json(json!({ "views": word(views), "database": word(sql) })),
+        Json(json!({
+            "views": word(views),
+            "database": word(sql),
+            "catalogue": word(catalogue),
+        })),
     )
         .into_response()
+}
+
+fn describe() {
+    for (name, help) in [
+        ("http_requests_total", "Requests answered."),
+        (
+            "process_records_total",
+            "Records that an application has processed.",
+        ),
+        (
+            "commit_total",
+            "Transactions that an application has committed.",
+        ),
+        (
+            "commit_failures_total",
+            "Transactions that were aborted, or whose end was unknown.",
+        ),
+        (
+            "dead_letter_records_total",
+            "Records set aside, by the topic that they came from.",
+        ),
+        ("dropped_records_total", "Records skipped, by reason."),
+        (
+            "restore_records_total",
+            "Changelog records read to restore stores.",
+        ),
+        (
+            "effect_failures_total",
+            "Calls to the outside that failed, and are repeated.",
+        ),
+        (
+            "redis_views_applied_total",
+            "Records applied to the views in Redis.",
+        ),
+        (
+            "cache_reads_failed_total",
+            "Reads that Redis did not answer in time.",
+        ),
+    ] {
+        metrics::describe_counter!(name, help);
+    }
+    for (name, help) in [
+        ("orders", "Orders, by status."),
+        (
+            "input_lag_records",
+            "Records that an application has not committed yet, by topic.",
+        ),
+        (
+            "redis_views_up",
+            "1 while Redis takes what is applied to it.",
+        ),
+    ] {
+        metrics::describe_gauge!(name, help);
+    }
+    metrics::describe_histogram!("http_request_seconds", "How long answers took.");
+    metrics::describe_histogram!(
+        "log_journal_sync_seconds",
+        "How long fsync of the log took."
+    );
 }
 
 /// The process's metrics; the first call begins to record them.
@@ -45,6 +110,7 @@ pub fn recorder() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("metrics are recorded elsewhere: `/metrics` stays empty");
         }
+        describe();
         handle
     })
 }

@@ -3,8 +3,9 @@
 //!
 //! The claim on (principal, route, key) is a row in SQL, so it survives a restart and holds for all
 //! instances. The work runs to its end even if the client goes away. An answer of 500 or more
-//! gives the claim back; so does a process that died, after [`CLAIM_TTL`]. Work that is then done
-//! again finds the ids that it derives from the key, and so changes nothing.
+//! gives the claim back; so does a process that died, after [`CLAIM_TTL`], or at its next start
+//! where no other process shares the database. Work that is then done again is told so, finds the
+//! ids that it derives from the key, and so changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,8 +36,11 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEY_BYTES_MAX: usize = 255;
 /// The largest answer that is remembered.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// After which time a claim without an answer is that of a process that died.
-const CLAIM_TTL: Duration = Duration::from_secs(60);
+/// After which time a claim without an answer is taken to be that of a process that died. Longer
+/// than decisions are waited for; if it was too short, both do the same work, which harms nothing.
+const CLAIM_TTL: Duration = Duration::from_secs(10);
+/// The claim of nobody: it was given back, by work that may have taken effect or not.
+const NOBODY: &str = "";
 
 /// The table of keys.
 #[derive(Clone, Debug)]
@@ -53,6 +57,15 @@ pub struct Intent {
     route: String,
     key: Option<String>,
     body_hash: String,
+}
+
+/// Whether work with a key was begun before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was not: nothing of it can have taken effect.
+    First,
+    /// It was, and came to no answer: what it has appended may take effect, or have done so.
+    Repeated,
 }
 
 /// The body of a request that must have a key, and of one that may.
@@ -144,7 +157,21 @@ impl Intent {
         F: Future<Output = Result<R>> + Send + 'static,
         R: IntoResponse,
     {
+        self.attempt(|_| work).await
+    }
+
+    /// As [`once`](Self::once), for work that has to know whether it was begun before.
+    ///
+    /// # Errors
+    /// As those of `once`.
+    pub async fn attempt<W, F, R>(self, work: W) -> Result<Response>
+    where
+        W: FnOnce(Attempt) -> F,
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: IntoResponse,
+    {
         let Some(key) = self.key.clone() else {
+            let work = work(Attempt::First);
             return work.await.map(IntoResponse::into_response);
         };
         let claim = Claim {
@@ -154,7 +181,8 @@ impl Intent {
         };
         match claim.take().await? {
             Taken::Answered(response) => Ok(response),
-            Taken::Mine => {
+            Taken::Mine(attempt) => {
+                let work = work(attempt);
                 // A client that goes away must not leave the work half done.
                 let task = tokio::spawn(within_current(async move {
                     let response = work.await.into_response();
@@ -174,17 +202,17 @@ struct Claim {
 }
 
 enum Taken {
-    Mine,
+    Mine(Attempt),
     Answered(Response),
 }
 
 impl Claim {
     async fn take(&self) -> Result<Taken> {
         if self.insert().await? {
-            return Ok(Taken::Mine);
+            return Ok(Taken::Mine(Attempt::First));
         }
         let Some(row) = self.find().await? else {
-            // It was given back in this moment.
+            // It was forgotten in this moment.
             return Err(in_flight());
         };
         if row.try_get::<String, _>("body_hash")? != self.intent.body_hash {
@@ -192,7 +220,7 @@ impl Claim {
         }
         match row.try_get::<Option<i64>, _>("status")? {
             Some(status) => replay(status, &row).map(Taken::Answered),
-            None if self.inherit(&row).await? => Ok(Taken::Mine),
+            None if self.inherit(&row).await? => Ok(Taken::Mine(Attempt::Repeated)),
             None => Err(in_flight()),
         }
     }
@@ -226,11 +254,13 @@ impl Claim {
         Ok(found)
     }
 
-    /// Takes over the claim of a process that died; only one of several succeeds.
+    /// Takes over a claim that was given back, or that of a process that died; only one of several
+    /// succeeds.
     async fn inherit(&self, row: &Row) -> Result<bool> {
         let claimed_at: i64 = row.try_get("claimed_at_ms")?;
+        let claim: String = row.try_get("claim")?;
         let now = clock::now();
-        if (now - CLAIM_TTL).as_millis() < claimed_at {
+        if claim != NOBODY && (now - CLAIM_TTL).as_millis() < claimed_at {
             return Ok(false);
         }
         let updated = sqlx::query(
@@ -242,7 +272,7 @@ impl Claim {
         .bind(&*self.key)
         .bind(&*self.id)
         .bind(now.as_millis())
-        .bind(row.try_get::<String, _>("claim")?)
+        .bind(claim)
         .execute(self.intent.table.sql.pool())
         .await?;
         Ok(updated.rows_affected() == 1)
@@ -284,13 +314,14 @@ impl Claim {
 
     async fn give_back(&self) -> Result<()> {
         sqlx::query(
-            "DELETE FROM idempotency \
+            "UPDATE idempotency SET claim = $5 \
              WHERE principal = $1 AND route = $2 AND key = $3 AND claim = $4",
         )
         .bind(&*self.intent.principal)
         .bind(&*self.intent.route)
         .bind(&*self.key)
         .bind(&*self.id)
+        .bind(NOBODY)
         .execute(self.intent.table.sql.pool())
         .await?;
         Ok(())
@@ -325,6 +356,19 @@ impl Idempotency {
     /// Keys in `sql`, whose answers are remembered for `ttl`.
     pub fn new(sql: Sql, ttl: Duration) -> Self {
         Self { sql, ttl }
+    }
+
+    /// Gives back every claim without an answer: for a process that has just started and has the
+    /// database to itself, so that whoever made them is dead.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn give_back_all(&self) -> Result<u64, sqlx::Error> {
+        let given_back = sqlx::query("UPDATE idempotency SET claim = $1 WHERE status IS NULL")
+            .bind(NOBODY)
+            .execute(self.sql.pool())
+            .await?;
+        Ok(given_back.rows_affected())
     }
 
     /// Forgets what is older than its time; to be called now and then.

@@ -1,10 +1,16 @@
 //! Bodies: JSON that is refused where it says more, less or else than was asked.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use millrace_avro::money::{Currency, Money};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path, Segment};
 
 use super::problem::{FieldError, Kind, Problem, Result};
@@ -20,6 +26,49 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         check_type(request.headers())?;
         let bytes = read(request, state).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// A `T` that must stand as an object: what is derived for it would take an array as well, with the
+/// fields in the order of their declaration.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+/// An amount of money in a body, `{"minor": 1999, "currency": "EUR"}`, and nothing else.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(from = "Object<Amount>")]
+pub struct MoneyBody(pub Money);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Amount {
+    minor: i64,
+    currency: Currency,
+}
+
+impl From<Object<Amount>> for MoneyBody {
+    fn from(Object(Amount { minor, currency }): Object<Amount>) -> Self {
+        Self(Money::new(minor, currency))
     }
 }
 
@@ -53,11 +102,11 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
 /// Reads a body.
 ///
 /// # Errors
-/// 400 for what is no JSON, 422 with a pointer for what is other JSON.
+/// 400 for what is no JSON, 422 with a pointer for what is other JSON; a body is an object.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut deserializer);
-    let value = read.map_err(|error| {
+    let Object(value) = read.map_err(|error| {
         let pointer = pointer(error.path());
         let error = error.into_inner();
         let kind = match error.is_data() {
@@ -141,11 +190,7 @@ impl Checks {
     }
 
     /// The value, or a complaint that it could not be made.
-    pub fn value<T, E: std::fmt::Display>(
-        &mut self,
-        pointer: &str,
-        value: Result<T, E>,
-    ) -> Option<T> {
+    pub fn value<T, E: fmt::Display>(&mut self, pointer: &str, value: Result<T, E>) -> Option<T> {
         let error = value.as_ref().err().map(ToString::to_string);
         self.require(
             error.is_none(),
@@ -201,6 +246,8 @@ mod tests {
             (r#"{"lines":[{"quantity":300}]}"#, "/lines/0/quantity"),
             (r#"{"lines":[{"quantity":1,"price":2}]}"#, "/lines/0/price"),
             (r#"{"lines":[], "a/b": 1}"#, "/a~1b"),
+            (r#"[[{"quantity":1}]]"#, ""),
+            ("null", ""),
         ] {
             let (kind, shown) = refusal(text);
             assert_eq!(kind, Kind::InvalidFields);
@@ -217,7 +264,7 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused_without_an_overflow_of_the_stack() {
-        let deep = "[".repeat(100_000);
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
         assert_eq!(
             parse::<serde_json::Value>(deep.as_bytes())
                 .unwrap_err()

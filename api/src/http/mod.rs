@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod cursor;
 pub mod etag;
+pub mod extract;
 pub mod health;
 pub mod idempotency;
 pub mod json;

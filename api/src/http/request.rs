@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue};
@@ -13,6 +14,7 @@ use axum::response::Response;
 use millrace_avro::event::{EventId, Meta};
 use tracing::Instrument as _;
 
+use super::problem::{Kind, Result};
 use crate::clock;
 
 /// The header that carries the request's id, in both directions.
@@ -99,6 +101,12 @@ pub async fn observe(request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Answers a request within `limit`, or gives its work up.
+pub async fn in_time(limit: Duration, request: Request, next: Next) -> Result<Response> {
+    let answer = tokio::time::timeout(limit, next.run(request));
+    answer.await.map_err(|_| Kind::TimedOut.into())
 }
 
 fn is_id(text: &str) -> bool {

@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::problem::{Kind, Problem, Result};
 use crate::ports::{Place, ViewKey, Views, wait_for};
@@ -20,16 +20,18 @@ const STREAMS_MAX: usize = 1000;
 /// How long a stream waits for one change before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The open streams.
+/// The open streams, and whether the process is about to end.
 #[derive(Clone, Debug)]
 pub struct Streams {
     free: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
 }
 
 impl Default for Streams {
     fn default() -> Self {
         Self {
             free: Arc::new(Semaphore::new(STREAMS_MAX)),
+            closing: watch::Sender::new(false),
         }
     }
 }
@@ -53,10 +55,23 @@ struct State<F> {
     look: F,
     seen: Option<Place>,
     ended: bool,
+    streams: Streams,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Streams {
+    /// Ends every stream and every long wait: the instance stops.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Ends when [`close`](Self::close) is called.
+    pub async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // Invariant: the sender lives as long as `self`.
+        closing.wait_for(|closing| *closing).await.map(drop).ok();
+    }
+
     /// Sends what `look` finds, after each change of `key`, until the last.
     ///
     /// # Errors
@@ -81,6 +96,7 @@ impl Streams {
             look,
             seen,
             ended: false,
+            streams: self.clone(),
             _permit: permit,
         };
         let events = stream::unfold(state, next);
@@ -99,7 +115,12 @@ where
         let news = wait_for(state.views.as_ref(), &state.key, LOOK_AGAIN, || {
             look().filter(|snapshot| is_news(seen, snapshot.at))
         });
-        if let Some(snapshot) = news.await {
+        let news = tokio::select! {
+            news = news => news,
+            // The client comes again, to an instance that goes on.
+            () = state.streams.closed() => return None,
+        };
+        if let Some(snapshot) = news {
             state.seen = Some(snapshot.at);
             state.ended = snapshot.last;
             return Some((Ok(event(&snapshot)), state));

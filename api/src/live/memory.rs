@@ -11,10 +11,11 @@ use millrace_avro::event::EventId;
 use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::CommandReply;
 use millrace_avro::events::inventory::StockView;
-use millrace_avro::events::orders::OrderView;
+use millrace_avro::events::orders::{OrderStatus, OrderView};
 use millrace_avro::events::payments::PaymentView;
 use millrace_avro::events::products::{CategoryView, ProductView};
 use millrace_avro::keys::{CartId, CategoryId, OrderId, PaymentId, ProductId, Sku, UserId};
+use millrace_processors::order::status_name;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 
@@ -112,6 +113,8 @@ impl MemoryViews {
                     .entry(view.user_id.clone())
                     .or_default()
                     .insert(place);
+                let before = get(&self.orders, &id).map(|seen| seen.view.status);
+                count_order(before, view.status);
                 put(&self.orders, &id, Some(view), at);
                 ViewKey::Order(id)
             }
@@ -160,6 +163,17 @@ impl MemoryViews {
         let hash = usize::try_from(self.hasher.hash_one(key) % WATCH_GROUPS as u64);
         self.groups.get(hash.unwrap_or(0))
     }
+}
+
+/// Keeps the number of orders in each state.
+fn count_order(before: Option<OrderStatus>, now: OrderStatus) {
+    if before == Some(now) {
+        return;
+    }
+    if let Some(before) = before {
+        metrics::gauge!("orders", "status" => status_name(before)).decrement(1.0);
+    }
+    metrics::gauge!("orders", "status" => status_name(now)).increment(1.0);
 }
 
 fn put<K: Ord + Clone, V>(map: &Map<K, V>, key: &K, view: Option<V>, at: Place) {

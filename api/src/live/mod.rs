@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod cache;
 pub mod commands;
+pub mod lag;
 pub mod memory;
 pub mod relay;
 pub mod views;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{post, put};
@@ -21,8 +21,9 @@ use serde_json::json;
 use super::{App, Market, Router, accepted, catalogue, created, key};
 use crate::http::auth::{Admin, Client};
 use crate::http::etag::{if_match, versioned};
+use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
-use crate::http::json::{Checks, Json};
+use crate::http::json::{Checks, Json, MoneyBody, Object};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::{Message, ViewKey};
@@ -58,9 +59,9 @@ struct ProductBody {
     #[serde(default)]
     images: Vec<String>,
     /// The price of variants that name none.
-    price: Option<Money>,
+    price: Option<MoneyBody>,
     tax_rate: Option<Rate>,
-    variants: Vec<VariantBody>,
+    variants: Vec<Object<VariantBody>>,
     active: Option<bool>,
 }
 
@@ -70,7 +71,7 @@ struct VariantBody {
     sku: String,
     #[serde(default)]
     options: BTreeMap<String, String>,
-    price: Option<Money>,
+    price: Option<MoneyBody>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +96,9 @@ async fn create(
         .unwrap_or_else(|| format!("prd_{}", intent.id("product", 0)));
     let id = checks.value("/id", ProductId::new(&id));
     let draft = draft(&mut checks, body);
+    if let Some(draft) = &draft {
+        check_category(&app, &mut checks, &draft.category_id);
+    }
     checks.done()?;
     let (Some(product_id), Some(draft)) = (id, draft) else {
         return Err(Kind::InvalidFields.into());
@@ -105,6 +109,7 @@ async fn create(
             product_id: product_id.clone(),
             draft,
         };
+        check_skus(&app, &product_id, &command.draft)?;
         let location = format!("/api/products/{product_id}");
         let reply = give(&app, &client, command_id, &product_id, command.into()).await?;
         match shown(&app, &product_id, reply).await {
@@ -129,8 +134,12 @@ async fn update(
     let is_same = body.id.as_ref().is_none_or(|named| *named == id);
     checks.require(is_same, "/id", "mismatch", "the id of the address");
     let draft = draft(&mut checks, body);
+    if let Some(draft) = &draft {
+        check_category(&app, &mut checks, &draft.category_id);
+    }
     checks.done()?;
     let draft = draft.ok_or(Kind::InvalidFields)?;
+    check_skus(&app, &product_id, &draft)?;
     let command = UpdateProduct {
         product_id: product_id.clone(),
         draft,
@@ -221,7 +230,7 @@ fn draft(checks: &mut Checks, body: ProductBody) -> Option<ProductDraft> {
     let tax_rate = body.tax_rate.unwrap_or_default();
     let fits = (0..=Rate::WHOLE.as_ppm()).contains(&tax_rate.as_ppm());
     checks.require(fits, "/tax_rate", "range", "millionths, 0 to 1000000");
-    let variants = variants(checks, body.variants, body.price);
+    let variants = variants(checks, body.variants, body.price.map(|price| price.0));
     Some(ProductDraft {
         name: body.name,
         description: body.description,
@@ -235,17 +244,46 @@ fn draft(checks: &mut Checks, body: ProductBody) -> Option<ProductDraft> {
     })
 }
 
-fn variants(checks: &mut Checks, bodies: Vec<VariantBody>, price: Option<Money>) -> Vec<Variant> {
+fn check_category(app: &Market, checks: &mut Checks, id: &CategoryId) {
+    let exists = app.views.category(id).is_some();
+    checks.require(
+        exists,
+        "/category_id",
+        "unknown-category",
+        "no such category",
+    );
+}
+
+/// A SKU is of one product: carts and stock know nothing else. Looks at what is known here, so two
+/// administrators in the same moment can still collide.
+fn check_skus(app: &Market, id: &ProductId, draft: &ProductDraft) -> Result<()> {
+    let other = |variant: &&Variant| {
+        let owner = app.views.product_of(&variant.sku);
+        owner.is_some_and(|owner| owner.view.id != *id)
+    };
+    match draft.variants.iter().find(other) {
+        None => Ok(()),
+        Some(variant) => Err(Problem::new(Kind::Refused)
+            .with("reason", "sku-taken")
+            .detail(format!("`{}` is a variant of another product", variant.sku))),
+    }
+}
+
+fn variants(
+    checks: &mut Checks,
+    bodies: Vec<Object<VariantBody>>,
+    price: Option<Money>,
+) -> Vec<Variant> {
     let fits = (1..=VARIANTS_MAX).contains(&bodies.len());
     checks.require(fits, "/variants", "length", &format!("1 to {VARIANTS_MAX}"));
     let mut seen = BTreeSet::new();
     let mut variants = Vec::with_capacity(bodies.len());
-    for (index, body) in bodies.into_iter().enumerate() {
+    for (index, Object(body)) in bodies.into_iter().enumerate() {
         let pointer = |field: &str| format!("/variants/{index}/{field}");
         let sku = checks.value(&pointer("sku"), Sku::new(&body.sku));
         let is_new = seen.insert(body.sku);
         checks.require(is_new, &pointer("sku"), "duplicate", "each SKU once");
-        let price = body.price.or(price);
+        let price = body.price.map(|price| price.0).or(price);
         let fits = price.is_some_and(|price| price.minor >= 0);
         checks.require(fits, &pointer("price"), "required", "a price of at least 0");
         if let (Some(sku), Some(price)) = (sku, price) {

@@ -3,7 +3,7 @@
 //! A user has one cart, whose id follows from the user's. A guest's is random, and its token is the
 //! id with a signature. A request that bears both gives the guest's lines to the user's cart.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
 use millrace_avro::event::EventId;
 use millrace_avro::events::carts::{
-    AddCartItem, CartCommand, CartView, MergeCart, Quote, RemoveCartItem, SetCartItem,
+    AddCartItem, CartCommand, CartItemView, CartView, MergeCart, Quote, RemoveCartItem, SetCartItem,
 };
 use millrace_avro::events::inventory::StockPolicy;
 use millrace_avro::keys::{CartId, Sku, UserId};
@@ -23,6 +23,7 @@ use sha2::Sha256;
 use super::{App, Market, Router};
 use crate::http::auth::{Client, MaybeClient};
 use crate::http::etag::{if_match, versioned};
+use crate::http::extract::Path;
 use crate::http::json::{Checks, Json};
 use crate::http::problem::{FieldError, Kind, Problem, Result};
 use crate::http::request;
@@ -183,21 +184,31 @@ pub(super) async fn merge_guest(app: &Market, headers: &HeaderMap, user: &UserId
     // The same for each repetition, so that two logins at once merge once.
     let id = EventId::derive(&EventId::new(format!("{guest}\n{into}")), "cart.merge", 0);
     let meta = request::current().command(id, user.as_str());
-    let message = Message::Cart(guest, CartCommand::Merge(merge));
-    if app
-        .ask(meta, message, app.settings.times.command_wait)
-        .await?
-        .is_some()
-    {
-        let has_all = |cart: &CartView| {
-            let skus = seen.view.items.iter().map(|item| &item.sku);
-            skus.into_iter()
-                .all(|sku| cart.items.iter().any(|item| item.sku == *sku))
+    let message = Message::Cart(guest.clone(), CartCommand::Merge(merge));
+    let wait = app.settings.times.command_wait;
+    if let Some(reply) = app.ask(meta, message, wait).await? {
+        let given = || {
+            let guest = app.views.cart(&guest);
+            guest.filter(|cart| cart.view.version >= reply.version)
         };
-        let look = || app.views.cart(&into).filter(|cart| has_all(&cart.view));
+        app.settled(&ViewKey::Cart(guest.clone()), given).await;
+        let look = || {
+            app.views
+                .cart(&into)
+                .filter(|cart| has_all(&cart.view, &seen.view))
+        };
         app.settled(&ViewKey::Cart(into.clone()), look).await;
     }
     Ok(())
+}
+
+/// Whether a cart has every line of a guest's, in its number at least: what a merge leaves.
+fn has_all(cart: &CartView, guest: &CartView) -> bool {
+    let has = |line: &CartItemView| {
+        let mut mine = cart.items.iter();
+        mine.any(|mine| mine.sku == line.sku && mine.quantity >= line.quantity)
+    };
+    guest.items.iter().all(has)
 }
 
 async fn show(

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::get;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{App, Market, Router, key};
 use crate::http::cursor::{Page, decode, limit, link_next, parameter};
 use crate::http::etag::conditional;
+use crate::http::extract::{Path, Query};
 use crate::http::problem::{Kind, Result};
 
 pub(super) fn router() -> Router {

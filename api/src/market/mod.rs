@@ -13,17 +13,18 @@ mod stock;
 
 pub(crate) use admin::CATALOGUE;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use millrace_avro::event::Meta;
 use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
 use millrace_avro::keys::{CartId, Sku};
-use tower_http::timeout::TimeoutLayer;
+use tokio::time::{Instant, sleep};
 
 use crate::accounts::tokens::Tokens;
 use crate::accounts::{AccountError, Accounts};
@@ -38,6 +39,9 @@ use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_
 use crate::sql::Sql;
 
 use self::carts::CartTokens;
+
+/// How often the views are looked at while they catch up.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What every handler shares.
 pub type App = Arc<Market>;
@@ -65,6 +69,7 @@ pub struct Market {
     idempotency: Idempotency,
     cart_tokens: CartTokens,
     streams: Streams,
+    seeding: AtomicBool,
 }
 
 /// What the market is made of.
@@ -92,6 +97,7 @@ impl Market {
             cart_tokens: CartTokens::new(sql.secret("cart-tokens").await?),
             limits: RateLimits::new(settings.limits),
             streams: Streams::default(),
+            seeding: AtomicBool::new(false),
             commands: ports.commands,
             views: ports.views,
             cache: ports.cache,
@@ -127,6 +133,21 @@ impl Market {
         let cached = self.cache.stock(sku).await;
         let cached = cached.map(|stock| (stock.version, stock.available));
         known.max(cached).map_or(0, |(_, available)| available)
+    }
+
+    /// Whether the demonstration catalogue is being filled.
+    pub fn is_seeding(&self) -> bool {
+        self.seeding.load(Ordering::Acquire)
+    }
+
+    /// Says whether the demonstration catalogue is being filled.
+    pub fn set_seeding(&self, seeding: bool) {
+        self.seeding.store(seeding, Ordering::Release);
+    }
+
+    /// Ends what waits for long, so that the process can end.
+    pub fn close(&self) {
+        self.streams.close();
     }
 
     /// Gives a command and waits for its answer; `None` when there is none in time.
@@ -182,8 +203,7 @@ impl From<PortError> for Problem {
 /// The whole API.
 pub fn router(app: App) -> axum::Router {
     let times = &app.settings.times;
-    let timeout =
-        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, times.request_timeout);
+    let limit = times.request_timeout;
     let body_bytes_max = app.settings.limits.body_bytes_max;
     Router::new()
         .merge(accounts::router())
@@ -195,17 +215,34 @@ pub fn router(app: App) -> axum::Router {
         .merge(admin::router())
         .merge(audit::router())
         .merge(behaviour::router())
+        // nobody is answered from the past: not even a client that did not ask whether it is ready
+        .layer(from_fn_with_state(app.clone(), caught_up))
         .merge(health::router())
         .route("/problems", axum::routing::get(problems))
         .fallback(async || Problem::new(Kind::NotFound))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed))
         // a request that takes too long is answered, and its work given up
-        .layer(timeout)
+        .layer(from_fn(move |request, next| {
+            request::in_time(limit, request, next)
+        }))
         // a body that is too large is refused before it is read
         .layer(DefaultBodyLimit::max(body_bytes_max))
         // outermost, so that every answer is counted and has its id
         .layer(from_fn(request::observe))
         .with_state(app)
+}
+
+/// Lets a request wait until the views have caught up with the log, as long as is usual.
+async fn caught_up(State(app): State<App>, request: Request, next: Next) -> Response {
+    let deadline = Instant::now() + app.settings.times.command_wait;
+    while !app.views.caught_up() {
+        if Instant::now() > deadline {
+            let problem = Problem::new(Kind::Unavailable).retry_after(1);
+            return problem.into_response();
+        }
+        sleep(LOOK).await;
+    }
+    next.run(request).await
 }
 
 async fn problems() -> Response {

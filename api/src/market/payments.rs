@@ -2,22 +2,22 @@
 
 use axum::Json as Answer;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::payments::{PaymentCommand, PaymentView, RefundPayment};
 use millrace_avro::keys::{PaymentId, RefundId};
-use millrace_avro::money::Money;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{App, Market, Router, accepted, created, key};
 use crate::http::auth::Admin;
 use crate::http::etag::versioned;
+use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
-use crate::http::json::Checks;
+use crate::http::json::{Checks, MoneyBody};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::{Message, ViewKey, WebhookError};
@@ -34,7 +34,7 @@ pub(super) fn router() -> Router {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewRefund {
-    amount: Money,
+    amount: MoneyBody,
     reason: String,
 }
 
@@ -51,15 +51,11 @@ async fn refund(
 ) -> Result<Response> {
     let id: PaymentId = key(&id)?;
     let payment = app.views.payment(&id).ok_or(Kind::NotFound)?.view;
+    let MoneyBody(amount) = body.amount;
     let mut checks = Checks::new();
-    checks.require(
-        body.amount.minor > 0,
-        "/amount/minor",
-        "range",
-        "more than 0",
-    );
+    checks.require(amount.minor > 0, "/amount/minor", "range", "more than 0");
     let currency = payment.amount.currency;
-    let fits = body.amount.currency == currency;
+    let fits = amount.currency == currency;
     checks.require(fits, "/amount/currency", "currency", &format!("{currency}"));
     checks.text("/reason", &body.reason, REASON_CHARS_MAX);
     checks.done()?;
@@ -70,7 +66,7 @@ async fn refund(
         order_id: payment.order_id.clone(),
         refund_id,
         payment_id: Some(id.clone()),
-        amount: body.amount,
+        amount,
         reason: body.reason,
     };
     let meta = request::current().command(command_id, client.user.as_str());

@@ -1,7 +1,7 @@
 //! Stock, for administrators.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{App, Market, Router, accepted, created, key};
 use crate::http::auth::Admin;
 use crate::http::etag::{conditional, versioned};
+use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
 use crate::http::json::{Checks, Json};
 use crate::http::problem::{Kind, Result};

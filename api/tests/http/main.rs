@@ -3,5 +3,7 @@
 mod accounts;
 mod cache;
 mod market;
+mod orders;
+mod protocol;
 mod registry;
 mod support;

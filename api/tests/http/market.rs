@@ -104,13 +104,24 @@ async fn a_guest_fills_a_cart_and_takes_it_along_into_an_account() {
         .to_owned();
     let cart = expect(market.get("/api/cart").bearer_auth(&bearer), 200).await;
     assert_eq!(cart["items"][0]["quantity"], 3);
+    let other = expect_response(market.post("/api/cart/items", &item), 200).await;
+    let other = other.headers()["x-cart-token"].clone();
+    let more = json!({ "sku": "mug-red", "quantity": 2 });
+    let more = market.post("/api/cart/items", &more);
+    expect(more.header("x-cart-token", &other), 200).await;
+    let both = market.get("/api/cart").bearer_auth(&bearer);
+    assert_eq!(
+        expect(both.header("x-cart-token", &other), 200).await["items"][0]["quantity"],
+        4,
+        "the larger number counts, and is seen at once"
+    );
     let again = market
         .get("/api/cart")
         .bearer_auth(&bearer)
         .header("x-cart-token", &token);
     assert_eq!(
         expect(again, 200).await["items"][0]["quantity"],
-        3,
+        4,
         "a merge counts once"
     );
     let remove = market.request(reqwest::Method::DELETE, &format!("/api/cart/items/{line}"));

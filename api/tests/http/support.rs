@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millrace_api::accounts::Role;
 use millrace_api::config::{Options, Settings, Span};
+use millrace_api::gateway::BuiltInGateway;
 use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside};
 use reqwest::{Method, RequestBuilder, Response};
@@ -19,6 +20,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) struct TestMarket {
     pub(crate) folder: TempDir,
     options: Options,
+    pays: bool,
     instance: Option<Instance>,
     client: reqwest::Client,
 }
@@ -44,11 +46,22 @@ impl TestMarket {
         let mut market = Self {
             folder,
             options,
+            pays: false,
             instance: None,
             client,
         };
         market.restart().await;
         market
+    }
+
+    /// A market that takes payments by the simulator, with `mug-red` on sale and `stock` of it; and
+    /// its administrator.
+    pub(crate) async fn paying(stock: i64, change: impl FnOnce(&mut Options)) -> (Self, String) {
+        let mut market = Self::start_with(change).await;
+        market.pays = true;
+        market.restart().await;
+        let admin = market.offer(stock).await;
+        (market, admin)
     }
 
     /// Stops the market if it runs, and starts it again.
@@ -57,10 +70,11 @@ impl TestMarket {
         let settings = Settings::from_options(self.options.clone()).unwrap();
         let ground = Ground::open(&settings).unwrap();
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
-        let outside = Outside {
-            gateway: None,
-            mailer,
+        let gateway = match self.pays {
+            true => Some(BuiltInGateway::open(&settings, "secret").await.unwrap()),
+            false => None,
         };
+        let outside = Outside { gateway, mailer };
         let instance = Instance::start(settings, ground, outside).await.unwrap();
         instance.running().await.unwrap();
         self.instance = Some(instance);
@@ -191,15 +205,17 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look().await {
-            return found;
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            // A pause between two looks at the condition.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(Instant::now() < deadline, "no sign of {what}");
-        // A pause between two looks at the condition.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(60), found).await;
+    found.unwrap_or_else(|_| panic!("no sign of {what}"))
 }
 
 /// The role of an account, by its own word.

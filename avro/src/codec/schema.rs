@@ -47,9 +47,12 @@ impl Schema {
         full_name: &'static str,
         text: &'static str,
     ) -> Result<&'static Self, SerdeError> {
-        static KNOWN: OnceLock<Mutex<HashMap<&'static str, &'static Schema>>> = OnceLock::new();
+        // By the text's place and length: hashing the text costs more than a record does.
+        type Known = HashMap<(usize, usize), &'static Schema>;
+        static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
+        let place = (text.as_ptr() as usize, text.len());
         let mut known = KNOWN.get_or_init(Mutex::default).lock();
-        if let Some(schema) = known.get(text) {
+        if let Some(schema) = known.get(&place) {
             return Ok(*schema);
         }
         let schema = Self::parse(text)?;
@@ -61,7 +64,7 @@ impl Schema {
             });
         }
         let schema: &'static Self = Box::leak(Box::new(schema));
-        known.insert(text, schema);
+        known.insert(place, schema);
         Ok(schema)
     }
 

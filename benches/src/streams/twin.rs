@@ -12,11 +12,13 @@ use super::client::Job;
 #[derive(Debug)]
 pub(super) struct Twin {
     class_path: String,
+    heap: Option<String>,
 }
 
 impl Twin {
-    /// Gets the jars with Maven unless they are there, and compiles the twin into `classes`.
-    pub(super) fn build(classes: &Path) -> Result<Self> {
+    /// Gets the jars with Maven unless they are there, and compiles the twin into `classes`. It
+    /// runs with a heap of at most `heap`.
+    pub(super) fn build(classes: &Path, heap: Option<String>) -> Result<Self> {
         let lib = java().join("lib");
         if !has_streams(&lib) {
             fetch(&lib)?;
@@ -27,12 +29,14 @@ impl Twin {
         run(javac.arg(java().join("StreamsTwin.java")))?;
         Ok(Self {
             class_path: format!("{}:{jars}", classes.display()),
+            heap,
         })
     }
 
-    /// The command that runs `job`, on a virtual machine with its defaults.
+    /// The command that runs `job`, on a virtual machine that but for its heap has its defaults.
     pub(super) fn command(&self, job: &Job) -> Command {
         let mut command = Command::new("java");
+        command.args(self.heap.iter().map(|heap| format!("-Xmx{heap}")));
         command.args(["-cp", &self.class_path, "StreamsTwin"]);
         command.args(
             job.settings()
@@ -55,7 +59,7 @@ fn has_streams(lib: &Path) -> bool {
 fn fetch(lib: &Path) -> Result<()> {
     let partial = lib.with_extension("partial");
     let mut mvn = Command::new("mvn");
-    mvn.args(["--quiet", "--batch-mode", "--file"])
+    mvn.args(["--quiet", "--batch-mode", "-Dstyle.color=never", "--file"])
         .arg(java().join("pom.xml"));
     mvn.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
     run(mvn.arg(format!("-DoutputDirectory={}", partial.display())))?;

@@ -31,7 +31,7 @@ pub use guard::Guard;
 
 pub use limits::OrderLimits;
 pub use table::{Cell, Input};
-pub use view::view;
+pub use view::{status_name, view};
 
 use crate::emit::{Emitter, Note, Refusal, Verdict};
 use crate::transition::{Step, Transition};

@@ -50,7 +50,7 @@ pub(super) fn allowed_actions(status: OrderStatus) -> Vec<String> {
 }
 
 /// A state's name, as clients see it.
-pub(super) fn status_name(status: OrderStatus) -> &'static str {
+pub fn status_name(status: OrderStatus) -> &'static str {
     match status {
         OrderStatus::Pending => "pending",
         OrderStatus::AwaitingPayment => "awaiting_payment",

@@ -1,16 +1,18 @@
 //! Tables in fjall, an LSM tree: one database per directory, one keyspace per table.
 //!
-//! A keyspace holds the footer under the key `00` and each record under `01` and its key. Footer
-//! and records travel in one batch, so no crash parts them.
+//! A keyspace holds the footer under the key `00`, the marks of its writes under `00` and their slot,
+//! and each record under `01` and its key. They travel in one batch, so no crash parts them.
 
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
 
-use super::{Backend, Footer, Scan, Table};
+use super::{Backend, Footer, Scan, Table, marks, verify};
 use crate::error::Error;
 use crate::range::KeyRange;
 use crate::record::Record;
@@ -53,6 +55,7 @@ impl FjallBackend {
         cache_bytes: u64,
         ingest_bytes_min: u64,
     ) -> Result<Self, Error> {
+        verify::verify(path)?;
         let name: Arc<str> = path.display().to_string().into();
         let open = || {
             let builder = Database::builder(path).cache_size(cache_bytes);
@@ -85,8 +88,12 @@ impl Backend for FjallBackend {
         Ok(Arc::new(FjallTable {
             keyspace: keyspace.map_err(|error| translate(&self.path, error))?,
             database: self.database.clone(),
-            name: format!("{}/{name}", self.path).into(),
+            name: Arc::new(Name {
+                text: format!("{}/{name}", self.path),
+                database: Path::new(&*self.path).to_owned(),
+            }),
             ingest_bytes_min: self.ingest_bytes_min,
+            writes: AtomicU64::new(0),
         }))
     }
 
@@ -98,26 +105,55 @@ impl Backend for FjallBackend {
     }
 }
 
+/// A table's name in errors, and where damage to it is remembered.
+struct Name {
+    text: String,
+    database: PathBuf,
+}
+
+impl Name {
+    fn refuse(&self, error: ::fjall::Error) -> Error {
+        let error = translate(&self.text, error);
+        self.remember(&error);
+        error
+    }
+
+    fn corrupted(&self, reason: String) -> Error {
+        let error = corrupted(&self.text, reason);
+        self.remember(&error);
+        error
+    }
+
+    /// Makes the next opening refuse what is damaged, although only a read can tell.
+    fn remember(&self, error: &Error) {
+        if let Error::Corrupted { reason, .. } = error {
+            verify::remember_damage(&self.database, reason);
+        }
+    }
+}
+
 struct FjallTable {
     keyspace: Keyspace,
     database: Database,
-    name: Arc<str>,
+    name: Arc<Name>,
     ingest_bytes_min: u64,
+    /// The number of the last write, as far as the owner knows it.
+    writes: AtomicU64,
 }
 
 impl Table for FjallTable {
     fn footer(&self) -> Result<Option<Footer>, Error> {
         match self.read_footer()? {
-            Some(bytes) if *bytes != *CLEARING => Footer::decode(&bytes)
-                .map(Some)
-                .ok_or_else(|| corrupted(&self.name, "its footer is unreadable".to_owned())),
+            Some(bytes) if *bytes != *CLEARING => {
+                self.decode(&bytes).map(|(footer, _)| Some(footer))
+            }
             _ => Ok(None),
         }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
         let value = self.keyspace.get(prefixed(key));
-        let value = value.map_err(|error| translate(&self.name, error))?;
+        let value = value.map_err(|error| self.name.refuse(error))?;
         Ok(value.map(|value| Record::new(key, Some(&value), &mut Vec::new())))
     }
 
@@ -137,17 +173,21 @@ impl Table for FjallTable {
 
     fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error> {
         let bytes: u64 = records.iter().map(|record| record.len() as u64).sum();
+        let number = self.writes.load(Ordering::Relaxed) + 1;
+        let footer = [&footer.encode()[..], &number.to_be_bytes()].concat();
         let written = if bytes < self.ingest_bytes_min {
             let mode = if durable {
                 PersistMode::SyncData
             } else {
                 PersistMode::Buffer
             };
-            self.write_batch(records, footer, mode)
+            self.write_batch(records, &footer, number, mode)
         } else {
-            self.ingest(records, footer)
+            self.ingest(records, &footer, number)
         };
-        written.map_err(|error| translate(&self.name, error))
+        written.map_err(|error| self.name.refuse(error))?;
+        self.writes.store(number, Ordering::Relaxed);
+        Ok(())
     }
 
     // The library's own ways to do this do not hold over a crash: a replayed clear takes ingested
@@ -159,25 +199,52 @@ impl Table for FjallTable {
             .batch()
             .durability(Some(PersistMode::SyncData));
         batch.insert(&self.keyspace, FOOTER, CLEARING);
-        batch
-            .commit()
-            .map_err(|error| translate(&self.name, error))?;
+        batch.commit().map_err(|error| self.name.refuse(error))?;
         self.clear_records()
     }
 
     fn recover(&self) -> Result<(), Error> {
         match self.read_footer()? {
             Some(bytes) if *bytes == *CLEARING => self.clear_records(),
-            _ => Ok(()),
+            Some(bytes) => {
+                let (_, writes) = self.decode(&bytes)?;
+                self.writes.store(writes, Ordering::Relaxed);
+                self.check_marks(writes)
+            }
+            None => self.check_marks(0),
         }
     }
 }
 
 impl FjallTable {
+    /// A footer and the number of its write.
+    fn decode(&self, bytes: &[u8]) -> Result<(Footer, u64), Error> {
+        let parts = bytes.split_last_chunk();
+        let footer = parts.and_then(|(footer, number)| {
+            Some((Footer::decode(footer)?, u64::from_be_bytes(*number)))
+        });
+        footer.ok_or_else(|| self.name.corrupted("its footer is unreadable".to_owned()))
+    }
+
+    fn check_marks(&self, writes: u64) -> Result<(), Error> {
+        let checked = marks::check(&self.name.text, writes, self.marks());
+        checked.inspect_err(|error| self.name.remember(error))
+    }
+
+    /// The keys and values of all marks.
+    fn marks(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), Error>> {
+        let marks = self.keyspace.range(vec![0, 0]..vec![RECORD]);
+        marks.map(|guard| {
+            let mark = guard.into_inner();
+            let (key, value) = mark.map_err(|error| self.name.refuse(error))?;
+            Ok((key.to_vec(), value.to_vec()))
+        })
+    }
+
     fn read_footer(&self) -> Result<Option<Slice>, Error> {
         self.keyspace
             .get(FOOTER)
-            .map_err(|error| translate(&self.name, error))
+            .map_err(|error| self.name.refuse(error))
     }
 
     /// Deletes the records, and then the mark that says so.
@@ -191,13 +258,15 @@ impl FjallTable {
                 batch.remove(&self.keyspace, prefixed(record.key()));
             }
             if some.is_empty() {
+                for mark in self.marks() {
+                    batch.remove(&self.keyspace, mark?.0);
+                }
                 batch.remove(&self.keyspace, FOOTER);
                 batch = batch.durability(Some(PersistMode::SyncData));
             }
-            batch
-                .commit()
-                .map_err(|error| translate(&self.name, error))?;
+            batch.commit().map_err(|error| self.name.refuse(error))?;
             if some.is_empty() {
+                self.writes.store(0, Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -207,7 +276,8 @@ impl FjallTable {
     fn write_batch(
         &self,
         records: &[Record],
-        footer: Footer,
+        footer: &[u8],
+        number: u64,
         mode: PersistMode,
     ) -> ::fjall::Result<()> {
         let mut batch = self.database.batch().durability(Some(mode));
@@ -217,15 +287,17 @@ impl FjallTable {
                 None => batch.remove(&self.keyspace, prefixed(record.key())),
             }
         }
-        batch.insert(&self.keyspace, FOOTER, footer.encode().as_slice());
+        batch.insert(&self.keyspace, FOOTER, footer);
+        batch.insert(&self.keyspace, marks::key(number), number.to_be_bytes());
         batch.commit()
     }
 
     /// Writes sorted tables and registers them in one step: right for many records, as it spares
     /// them the journal and the tree's own memory.
-    fn ingest(&self, records: &[Record], footer: Footer) -> ::fjall::Result<()> {
+    fn ingest(&self, records: &[Record], footer: &[u8], number: u64) -> ::fjall::Result<()> {
         let mut ingestion = self.keyspace.start_ingestion()?;
-        ingestion.write(FOOTER, footer.encode().as_slice())?;
+        ingestion.write(FOOTER, footer)?;
+        ingestion.write(marks::key(number), number.to_be_bytes())?;
         for record in records {
             match record.value() {
                 Some(value) => ingestion.write(prefixed(record.key()), value)?,
@@ -256,11 +328,11 @@ fn bounds(range: &KeyRange) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     (lower, upper)
 }
 
-fn read(name: &str, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error> {
-    let (key, value) = guard.into_inner().map_err(|error| translate(name, error))?;
+fn read(name: &Name, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error> {
+    let (key, value) = guard.into_inner().map_err(|error| name.refuse(error))?;
     match key.split_first() {
         Some((&RECORD, key)) => Ok(Record::new(key, Some(&value), scratch)),
-        _ => Err(corrupted(name, "a key has no known prefix".to_owned())),
+        _ => Err(name.corrupted("a key has no known prefix".to_owned())),
     }
 }
 
@@ -268,6 +340,9 @@ fn read(name: &str, guard: Guard, scratch: &mut Vec<u8>) -> Result<Record, Error
 fn translate(what: &str, error: ::fjall::Error) -> Error {
     use ::fjall::{Error as Fjall, LsmError};
     match error {
+        Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) if is_damage(&source) => {
+            corrupted(what, source.to_string())
+        }
         Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) => Error::Io {
             action: format!("using the state in '{what}'"),
             source,
@@ -291,7 +366,17 @@ fn translate(what: &str, error: ::fjall::Error) -> Error {
     }
 }
 
-fn corrupted(what: &str, reason: String) -> Error {
+/// True for what a healthy disk answers for files that are gone, cut short or nonsense, or that stand
+/// where a database without its mark is taken for a new one.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, InvalidData, NotFound, UnexpectedEof};
+    matches!(
+        error.kind(),
+        AlreadyExists | InvalidData | NotFound | UnexpectedEof
+    )
+}
+
+pub(super) fn corrupted(what: &str, reason: String) -> Error {
     Error::Corrupted {
         what: what.to_owned(),
         reason,

@@ -1,7 +1,9 @@
 //! What a store needs of a disk: tables that take a whole generation at once, with a footer.
 
 mod fjall;
+mod marks;
 mod memory;
+mod verify;
 
 pub(crate) use self::fjall::FjallBackend;
 pub(crate) use self::memory::MemoryBackend;

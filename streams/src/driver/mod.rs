@@ -23,6 +23,7 @@
 //! ```
 
 mod io;
+mod open;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::marker::PhantomData;
@@ -30,19 +31,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use io::{TestInput, TestOutput, TestStore};
-use millrace_state::{StateDir, Store as StateStore, StoreId};
+use millrace_state::{StateDir, Store as StateStore};
+use open::{TaskParts, build, open_globals, single_partitions, task_id};
 
 use crate::catalog::{Store, Topic, dead_letter_topic};
 use crate::error::{Error, TopologyError};
 use crate::global::GlobalTables;
 use crate::headers::{HeaderList, Headers};
-use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TaskId, TopicPartition};
+use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TopicPartition};
 use crate::runtime::restore_batch;
 use crate::serde::{Data, Resources};
-use crate::store::{CHANGELOGGED, KeyValueStore};
-use crate::task::{DeadLetters, ErrorHandling, Inputs, Task, TaskContext, TaskStore};
+use crate::store::KeyValueStore;
+use crate::task::{ErrorHandling, Task, TimestampPolicy};
 use crate::time::Timestamp;
-use crate::topology::{Instance, Locator, Places, Topology};
+use crate::topology::{Locator, Places, Topology};
 
 /// Runs a topology without a log: pipe typed records in, read typed records out.
 ///
@@ -95,6 +97,9 @@ pub struct TestDriverOptions {
     pub resources: Resources,
     /// What happens to bad records.
     pub errors: ErrorHandling,
+    /// How far records may be ahead of the wall clock. Unlimited unless it is set, as the wall clock
+    /// of a driver stands where the test has left it.
+    pub timestamps: TimestampPolicy,
     /// What the wall clock shows at first.
     pub wall_clock: Timestamp,
     /// The most that key, value and headers of a record may take.
@@ -107,8 +112,9 @@ impl Default for TestDriverOptions {
             application: "test".into(),
             resources: Resources::new(),
             errors: ErrorHandling::default(),
+            timestamps: TimestampPolicy::UNLIMITED,
             wall_clock: Timestamp::from_millis(0),
-            record_bytes_max: 1_000_000,
+            record_bytes_max: 999_000,
         }
     }
 }
@@ -299,22 +305,44 @@ impl TopologyTestDriver {
 
     /// Runs all tasks until nothing waits any more, with a commit after each record.
     fn settle(&mut self) -> Result<(), Error> {
-        let mut used = Vec::new();
         loop {
             let mut progress = 0;
             for index in 0..self.tasks.len() {
-                let Some(task) = self.tasks.get_mut(index) else {
-                    break;
-                };
-                progress += task.process(1, &mut self.outputs, &mut used)?;
-                task.prepare_commit(&mut self.outputs)?;
-                task.committed(&[])?;
+                progress += self.turn(index)?;
             }
-            progress += self.route()?;
             if progress == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Runs one record of one task, and commits; answers how many records went in or came out.
+    fn turn(&mut self, index: usize) -> Result<usize, Error> {
+        let Some(task) = self.tasks.get_mut(index) else {
+            return Ok(0);
+        };
+        let stream_time = task.context().stream_time();
+        let mut used = Vec::new();
+        let processed = match task.process(1, &mut self.outputs, &mut used) {
+            Err(Error::Panicked {
+                record: Some(record),
+                message,
+                ..
+            }) => {
+                // What a stream thread does: new operators, and the record is not tried again.
+                self.outputs.clear();
+                let id = task.id();
+                let instance = build(&self.topology, id, &self.places, &mut self.outputs)?;
+                task.begin_again(instance, stream_time);
+                task.init(&mut self.outputs)?;
+                task.set_aside(record, message);
+                task.process(1, &mut self.outputs, &mut used)?
+            }
+            processed => processed?,
+        };
+        task.prepare_commit(&mut self.outputs)?;
+        task.committed(&[])?;
+        Ok(processed + self.route()?)
     }
 
     /// Takes what the tasks have written to where it goes; answers how many records.
@@ -379,95 +407,4 @@ impl std::fmt::Debug for TopologyTestDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "TopologyTestDriver({})", self.topology.name())
     }
-}
-
-/// What the tasks of a driver are made from.
-struct TaskParts<'a> {
-    topology: &'a Topology,
-    places: &'a Places,
-    state: &'a StateDir,
-    options: &'a TestDriverOptions,
-}
-
-impl TaskParts<'_> {
-    fn open(
-        &self,
-        index: usize,
-        globals: GlobalTables,
-        outputs: &mut OutputBatch,
-    ) -> Result<Task, Error> {
-        let id = task_id(index);
-        let application = &self.places.application;
-        let Some(part) = self.topology.subtopologies().get(index) else {
-            return Err(TopologyError::Empty {
-                name: self.topology.name().into(),
-            }
-            .into());
-        };
-        let mut stores = Vec::new();
-        for (name, changelog) in self.topology.stores_of(part, application) {
-            let store = self.state.open_store(
-                &StoreId::new(&**application, id.to_string(), &*name),
-                CHANGELOGGED,
-            )?;
-            stores.push(TaskStore::new(
-                name,
-                store,
-                TopicPartition::new(changelog, 0),
-                outputs,
-            ));
-        }
-        let instance = Instance::build(self.topology, part, self.places, outputs)
-            .map_err(|source| Error::Task { task: id, source })?;
-        let mut inputs = Inputs::default();
-        for (topic, _) in &instance.sources {
-            inputs.add(TopicPartition::new(topic.clone(), 0), 0);
-        }
-        inputs.set_at_end();
-        let (bytes_max, clock) = (self.options.record_bytes_max, self.options.wall_clock);
-        let cx = TaskContext::new(id, stores, globals, bytes_max, Timestamp::UNKNOWN, clock);
-        let dead_letters = DeadLetters::new(application, 1, outputs);
-        let mut task = Task::new(
-            cx,
-            instance,
-            inputs,
-            self.options.errors,
-            Some(dead_letters),
-        );
-        task.init(outputs)?;
-        Ok(task)
-    }
-}
-
-fn task_id(subtopology: usize) -> TaskId {
-    // A topology has far fewer than 2^32 parts.
-    TaskId {
-        subtopology: u32::try_from(subtopology).unwrap_or(u32::MAX),
-        partition: 0,
-    }
-}
-
-/// One partition for every topic that the topology writes.
-fn single_partitions(topology: &Topology, application: &str) -> HashMap<Arc<str>, i32> {
-    let dead_letters: Arc<str> = dead_letter_topic(application).into();
-    let written = topology.written_topics(application).into_iter();
-    written
-        .chain([dead_letters])
-        .map(|topic| (topic, 1))
-        .collect()
-}
-
-fn open_globals(
-    topology: &Topology,
-    places: &Places,
-    state: &StateDir,
-) -> Result<Vec<GlobalTopic>, Error> {
-    let open = |global: &crate::topology::GlobalDefinition| {
-        let id = StoreId::new(&*places.application, "global_0", &*global.store);
-        Ok(GlobalTopic {
-            topic: global.topic.clone(),
-            store: state.open_store(&id, CHANGELOGGED)?,
-        })
-    };
-    topology.graph().globals().iter().map(open).collect()
 }

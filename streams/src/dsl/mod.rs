@@ -6,5 +6,5 @@ mod stream;
 mod table;
 
 pub use scope::Scope;
-pub use stream::{KStream, Keyed, Keying, Rekeyed, RekeyedStream};
+pub use stream::{KStream, Keyed, Keying, Partitioned, Rekeyed, RekeyedStream};
 pub use table::{GlobalKTable, KTable};

@@ -39,6 +39,16 @@ pub enum Keyed {}
 #[derive(Debug)]
 pub enum Rekeyed {}
 
+/// What an operator with state needs: the records of one key are all in one partition, their own.
+#[diagnostic::on_unimplemented(
+    message = "the key of this stream was changed, so its records are not where their keys belong",
+    label = "needs a stream that is partitioned by its key",
+    note = "call `.repartition(\"a-name\")` first: it brings each record to the task of its key"
+)]
+pub trait Partitioned: Keying {}
+
+impl Partitioned for Keyed {}
+
 impl Keying for Keyed {}
 impl Keying for Rekeyed {}
 

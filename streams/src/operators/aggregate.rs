@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Store;
-use crate::dsl::{KStream, KTable};
+use crate::dsl::{KStream, KTable, Partitioned};
 use crate::error::ProcessResult;
 use crate::operators::table::TableUpdate;
 use crate::record::Record;
@@ -11,7 +11,7 @@ use crate::serde::Data;
 use crate::store::KeyValueStore;
 use crate::task::TaskContext;
 
-impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
+impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     /// Folds the records of each key, in order, into one value: `initial` makes the value before
     /// the first record, `fold` takes key, record value and the value so far.
     ///
@@ -39,7 +39,10 @@ impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
         store: Store<K, T>,
         initial: impl Fn() -> T + Send + Sync + 'static,
         fold: impl Fn(&K, &V, T) -> T + Send + Sync + 'static,
-    ) -> KTable<'t, K, T> {
+    ) -> KTable<'t, K, T>
+    where
+        P: Partitioned,
+    {
         let (initial, fold) = (Arc::new(initial), Arc::new(fold));
         self.scope()
             .add_table("aggregate", self.node(), store, move || Aggregate {

@@ -1,10 +1,10 @@
 //! `count`: counts the records of each key.
 
 use crate::catalog::Store;
-use crate::dsl::{KStream, KTable};
+use crate::dsl::{KStream, KTable, Partitioned};
 use crate::serde::Data;
 
-impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
+impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     /// Counts the records of each key: [`KStream::aggregate`] from 0, plus 1 per record.
     ///
     /// Creates `store` and its changelog `<application>-<store>-changelog`.
@@ -23,7 +23,10 @@ impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
     /// assert_eq!(driver.store(CLICK_COUNT)?.get(&"ann".to_owned())?, Some(2));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn count(self, store: Store<K, u64>) -> KTable<'t, K, u64> {
+    pub fn count(self, store: Store<K, u64>) -> KTable<'t, K, u64>
+    where
+        P: Partitioned,
+    {
         self.aggregate(store, || 0, |_, _, count| count + 1)
     }
 }

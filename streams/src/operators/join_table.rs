@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dsl::{KStream, KTable};
+use crate::dsl::{KStream, KTable, Partitioned};
 use crate::error::ProcessResult;
 use crate::operators::{Downstream, Operator};
 use crate::record::Record;
@@ -11,7 +11,7 @@ use crate::store::KeyValueStore;
 use crate::task::TaskContext;
 use crate::topology::NodeKind;
 
-impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
+impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     /// Joins each record with the table's value under the record's key; a record without such a
     /// value is dropped.
     ///
@@ -41,7 +41,10 @@ impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
         self,
         table: KTable<'t, K, T>,
         joiner: impl Fn(&V, &T) -> R + Send + Sync + 'static,
-    ) -> KStream<'t, K, R> {
+    ) -> KStream<'t, K, R>
+    where
+        P: Partitioned,
+    {
         self.join_with("join", table, move |value, found| {
             Some(joiner(value, found?))
         })
@@ -52,7 +55,10 @@ impl<'t, K: Data, V: 'static> KStream<'t, K, V> {
         self,
         table: KTable<'t, K, T>,
         joiner: impl Fn(&V, Option<&T>) -> R + Send + Sync + 'static,
-    ) -> KStream<'t, K, R> {
+    ) -> KStream<'t, K, R>
+    where
+        P: Partitioned,
+    {
         self.join_with("left-join", table, move |value, found| {
             Some(joiner(value, found))
         })

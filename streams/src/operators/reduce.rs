@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Store;
-use crate::dsl::{KStream, KTable};
+use crate::dsl::{KStream, KTable, Partitioned};
 use crate::error::ProcessResult;
 use crate::operators::table::TableUpdate;
 use crate::record::Record;
@@ -11,7 +11,7 @@ use crate::serde::Data;
 use crate::store::KeyValueStore;
 use crate::task::TaskContext;
 
-impl<'t, K: Data, V: Data> KStream<'t, K, V> {
+impl<'t, K: Data, V: Data, P> KStream<'t, K, V, P> {
     /// Combines the values of each key, in order: the first value stands as it is, `reduce` takes
     /// the value so far and the next.
     ///
@@ -36,7 +36,10 @@ impl<'t, K: Data, V: Data> KStream<'t, K, V> {
         self,
         store: Store<K, V>,
         reduce: impl Fn(V, &V) -> V + Send + Sync + 'static,
-    ) -> KTable<'t, K, V> {
+    ) -> KTable<'t, K, V>
+    where
+        P: Partitioned,
+    {
         let reduce = Arc::new(reduce);
         self.scope()
             .add_table("reduce", self.node(), store, move || Reduce(reduce.clone()))

@@ -9,7 +9,7 @@ use crate::operators::{Downstream, Operator};
 use crate::record::{Change, Record};
 use crate::serde::Data;
 use crate::store::{KeyValueStore, Timestamped};
-use crate::task::{ChangeList, TaskContext};
+use crate::task::{ChangeList, RawChange, TaskContext};
 use crate::topology::{Hooks, NodeId, NodeKind};
 
 impl Scope {
@@ -148,27 +148,40 @@ impl<U, K: Data, T: Data> Hooks for TableOperator<U, K, T> {
         if self.out.is_empty() {
             return Ok(());
         }
-        self.changes.take_from(cx, self.store.slot())?;
+        let slot = self.store.slot();
+        self.changes.take_from(cx, slot)?;
         for change in self.changes.iter() {
-            let key = self.store.decode_key(change.key)?;
-            let old = self.store.decode_value(change.old)?;
-            let new = self.store.decode_value(change.new)?;
-            let timestamp = match &new {
-                Some(Timestamped { timestamp, .. }) => *timestamp,
-                None => cx.stream_time(),
-            };
-            let value = Change {
-                old: old.map(|v| v.value),
-                new: new.map(|v| v.value),
-            };
-            let record = Record {
-                key: &key,
-                value: &value,
-                timestamp,
-                headers: Headers::EMPTY,
-            };
-            self.out.forward(cx, record)?;
+            let forwarded = forward(&mut self.store, &self.out, cx, change);
+            if let Err(error) = forwarded {
+                cx.update_failed(slot, change, error)?;
+            }
         }
         Ok(())
     }
+}
+
+fn forward<K: Data, T: Data>(
+    store: &mut KeyValueStore<K, T>,
+    out: &Downstream<K, Change<T>>,
+    cx: &mut TaskContext,
+    change: RawChange<'_>,
+) -> ProcessResult {
+    let key = store.decode_key(change.key)?;
+    let old = store.decode_value(change.old)?;
+    let new = store.decode_value(change.new)?;
+    let timestamp = match &new {
+        Some(Timestamped { timestamp, .. }) => *timestamp,
+        None => cx.stream_time(),
+    };
+    let value = Change {
+        old: old.map(|v| v.value),
+        new: new.map(|v| v.value),
+    };
+    let record = Record {
+        key: &key,
+        value: &value,
+        timestamp,
+        headers: Headers::EMPTY,
+    };
+    out.forward(cx, record)
 }

@@ -1,7 +1,7 @@
 //! `to_table`: keeps the newest value of each key.
 
 use crate::catalog::Store;
-use crate::dsl::{KStream, KTable};
+use crate::dsl::{KStream, KTable, Partitioned};
 use crate::error::ProcessResult;
 use crate::operators::table::TableUpdate;
 use crate::record::Record;
@@ -9,11 +9,14 @@ use crate::serde::Data;
 use crate::store::KeyValueStore;
 use crate::task::TaskContext;
 
-impl<'t, K: Data, V: Data> KStream<'t, K, V> {
+impl<'t, K: Data, V: Data, P> KStream<'t, K, V, P> {
     /// Keeps the newest value of each key, in the order of arrival: the stream as a table.
     ///
     /// Creates `store` and its changelog `<application>-<store>-changelog`.
-    pub fn to_table(self, store: Store<K, V>) -> KTable<'t, K, V> {
+    pub fn to_table(self, store: Store<K, V>) -> KTable<'t, K, V>
+    where
+        P: Partitioned,
+    {
         self.scope()
             .add_table("to-table", self.node(), store, || Newest)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::Store;
-use crate::dsl::KStream;
+use crate::dsl::{KStream, Partitioned};
 use crate::error::ProcessResult;
 use crate::headers::Headers;
 use crate::operators::{Downstream, Operator};
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::topology::{Hooks, NodeKind};
 use crate::transition::{Step, Transition};
 
-impl<'t, K, V: 'static> KStream<'t, K, V> {
+impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
     /// Runs a [`Transition`] over the stream: the state of each key stands in `states`, its running
     /// deadline in `deadlines`, and what comes out are the effects of each step, in order, under the
     /// key, with the timestamp and headers of the event.
@@ -31,6 +31,7 @@ impl<'t, K, V: 'static> KStream<'t, K, V> {
         transition: T,
     ) -> KStream<'t, K, T::Effect>
     where
+        P: Partitioned,
         T: Transition<Key = K, Event = V>,
         K: crate::serde::Data + Clone + Ord,
     {

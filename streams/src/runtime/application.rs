@@ -19,6 +19,7 @@ use crate::runtime::query::QueryableStore;
 use crate::runtime::shared::Shared;
 use crate::runtime::thread::{Progress, StreamThread};
 use crate::serde::Data;
+use crate::task::catch;
 use crate::topology::Topology;
 
 /// The pause after the log did not answer.
@@ -263,6 +264,7 @@ fn spawn_stream_thread(
         globals: GlobalThread::with_tables(tables),
     };
     let (told, ready) = std::sync::mpsc::sync_channel(1);
+    let watch = control.clone();
     let run = move || {
         let mut thread = match seat.stream_thread(index) {
             Ok(thread) => {
@@ -277,7 +279,7 @@ fn spawn_stream_thread(
         };
         run_stream_thread(&mut thread, index, &control);
     };
-    let thread = spawn(name, run)?;
+    let thread = spawn(name, watch, run)?;
     match ready.recv() {
         Ok(joined) => joined.map(|()| thread),
         Err(_) => Err(Error::Config(
@@ -309,7 +311,8 @@ fn spawn_global_thread(
     application: &str,
     control: Arc<Control>,
 ) -> Result<JoinHandle<()>, Error> {
-    spawn(format!("{application}-global"), move || {
+    let watch = control.clone();
+    spawn(format!("{application}-global"), watch, move || {
         while !control.is_closing() {
             match globals.step(Duration::from_millis(50)) {
                 Ok(_) => {}
@@ -323,7 +326,19 @@ fn spawn_global_thread(
     })
 }
 
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+/// Starts a thread; a panic that gets out of it stops the application.
+fn spawn(
+    name: String,
+    control: Arc<Control>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let thread = name.clone();
+    let run = move || {
+        if let Err(message) = catch(run) {
+            tracing::error!(%thread, %message, "thread panicked");
+            control.fail(Error::ThreadPanicked { thread, message });
+        }
+    };
     std::thread::Builder::new()
         .name(name)
         .spawn(run)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::log::OffsetReset;
 use crate::serde::Resources;
-use crate::task::ErrorHandling;
+use crate::task::{ErrorHandling, TimestampPolicy};
 
 /// What an application may be told besides its topology. Every limit has a default.
 #[derive(Clone, Debug)]
@@ -18,7 +18,8 @@ pub struct StreamsConfig {
     pub early_commit_interval: Duration,
     /// The bytes of output and store writes of a stream thread that force a commit.
     pub commit_bytes_max: usize,
-    /// The most that key, value and headers of a record may take.
+    /// The most that key, value and headers of a record may take: 999 000 bytes by default, what a
+    /// Kafka client sends at most, less a record's frame.
     pub record_bytes_max: usize,
     /// The bytes that may wait in the client's fetch queues, per stream thread.
     pub fetch_bytes_max: usize,
@@ -30,6 +31,12 @@ pub struct StreamsConfig {
     pub offset_reset: OffsetReset,
     /// What to do with bad records.
     pub errors: ErrorHandling,
+    /// How far records may be ahead of the wall clock.
+    pub timestamps: TimestampPolicy,
+    /// How often a task that panics is made anew and tried again before the application stops; with
+    /// a pause that doubles each time. A panic at a record does not count, unless the process
+    /// handler fails: the record is set aside.
+    pub panic_retries: u32,
     /// What serdes find by type: a schema registry's client, for instance.
     pub resources: Resources,
     /// Where other instances reach this one's queries, if it serves any.
@@ -43,12 +50,14 @@ impl Default for StreamsConfig {
             commit_interval: Duration::from_millis(100),
             early_commit_interval: Duration::from_millis(2),
             commit_bytes_max: 16 << 20,
-            record_bytes_max: 1_000_000,
+            record_bytes_max: 999_000,
             fetch_bytes_max: 16 << 20,
             queue_bytes_max: 2 << 20,
             transaction_timeout: Duration::from_secs(10),
             offset_reset: OffsetReset::Earliest,
             errors: ErrorHandling::default(),
+            timestamps: TimestampPolicy::default(),
+            panic_retries: 5,
             resources: Resources::new(),
             endpoint: None,
         }

@@ -15,6 +15,8 @@ pub(crate) struct Restoring {
     /// True if the task is to run as soon as it is restored.
     pub(crate) active: bool,
     followers: Vec<Follower>,
+    /// The changelog records that were applied since the stores were opened.
+    replayed: usize,
 }
 
 /// One store and how far it has come.
@@ -40,6 +42,7 @@ impl Restoring {
             id,
             active,
             followers: stores.into_iter().map(follower).collect(),
+            replayed: 0,
         }
     }
 
@@ -121,10 +124,16 @@ impl Restoring {
             return Ok(true);
         }
         follower.position = batch.position;
+        self.replayed += batch.len();
         metrics::counter!("restore_records_total").increment(batch.len() as u64);
         restore_batch(follower.store.store_mut(), batch)?;
         follower.store.store_mut().maybe_flush(now.as_millis())?;
         Ok(true)
+    }
+
+    /// The changelog records that it took to come here from what the stores had.
+    pub(crate) fn replayed(&self) -> usize {
+        self.replayed
     }
 
     pub(crate) fn into_stores(self) -> Vec<TaskStore> {

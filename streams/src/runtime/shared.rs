@@ -17,13 +17,16 @@ use crate::runtime::config::StreamsConfig;
 use crate::runtime::query::StoreRegistry;
 use crate::runtime::thread::Moment;
 use crate::store::CHANGELOGGED;
-use crate::task::{DeadLetters, Inputs, Task, TaskContext, TaskStore, decode_stream_time};
+use crate::task::{
+    DeadLetters, Handling, Inputs, Task, TaskContext, TaskStore, catch, decode_stream_time,
+};
 use crate::time::Timestamp;
 use crate::topology::{Instance, Places, Subtopology, Topology};
 
 /// What a task is opened with.
 pub(crate) struct OpeningTask {
     pub(crate) id: TaskId,
+    pub(crate) instance: Instance,
     /// Restored.
     pub(crate) stores: Vec<TaskStore>,
     pub(crate) globals: GlobalTables,
@@ -100,22 +103,37 @@ impl Shared {
         Ok(stores)
     }
 
+    /// Makes the operators of a task.
+    pub(crate) fn build(
+        &self,
+        id: TaskId,
+        places: &Places,
+        outputs: &mut OutputBatch,
+    ) -> Result<Instance, Error> {
+        let part = self.part(id)?;
+        let built = catch(|| Instance::build(&self.topology, part, places, outputs));
+        let built = built.map_err(|message| Error::Panicked {
+            task: id,
+            record: None,
+            message,
+        })?;
+        built.map_err(|source| Error::Task { task: id, source })
+    }
+
     pub(crate) fn open_task(
         &self,
         opening: OpeningTask,
         places: &Places,
         outputs: &mut OutputBatch,
-    ) -> Result<Task, Error> {
+    ) -> Task {
         let OpeningTask {
             id,
+            instance,
             stores,
             globals,
             begin,
             wall_clock,
         } = opening;
-        let part = self.part(id)?;
-        let instance = Instance::build(&self.topology, part, places, outputs)
-            .map_err(|source| Error::Task { task: id, source })?;
         let mut inputs = Inputs::default();
         let mut stream_time = Timestamp::UNKNOWN;
         for (partition, committed) in begin {
@@ -126,14 +144,21 @@ impl Shared {
         let partitions = places.partitions.get(dead_letters.as_str());
         let dead_letters = partitions.map(|n| DeadLetters::new(&self.application, *n, outputs));
         let limit = self.config.record_bytes_max;
-        let cx = TaskContext::new(id, stores, globals, limit, stream_time, wall_clock);
-        Ok(Task::new(
-            cx,
-            instance,
-            inputs,
-            self.config.errors,
+        let handling = Handling {
+            errors: self.config.errors,
+            timestamps: self.config.timestamps,
             dead_letters,
-        ))
+        };
+        let cx = TaskContext::new(
+            id,
+            stores,
+            globals,
+            limit,
+            handling,
+            stream_time,
+            wall_clock,
+        );
+        Task::new(cx, instance, inputs)
     }
 
     /// The number of partitions of every topic: asked for again when one is missing.

@@ -3,17 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ProcessError};
+use crate::error::{Error, ProcessError, ProcessResult};
 use crate::log::{
-    CommittedOffset, Offset, OutputBatch, RecordBatch, TaskId, TopicPartition, TopicSlot,
+    CommittedOffset, Offset, OutputBatch, Position, RawRecord, RecordBatch, TaskId, TopicPartition,
+    TopicSlot,
 };
 use crate::serde::SerdeError;
 use crate::task::context::TaskContext;
-use crate::task::dead_letter::{DeadLetters, ErrorHandling, OnError};
+use crate::task::dead_letter::OnError;
 use crate::task::inputs::Inputs;
+use crate::task::panic::catch;
 use crate::task::stores::TaskStore;
 use crate::time::Timestamp;
-use crate::topology::Instance;
+use crate::topology::{Instance, Source};
 
 /// A task: its operators, their context, and the records that wait.
 pub(crate) struct Task {
@@ -22,8 +24,15 @@ pub(crate) struct Task {
     inputs: Inputs,
     /// The source of each input queue.
     source_of: Vec<usize>,
-    errors: ErrorHandling,
-    dead_letters: Option<DeadLetters>,
+    /// The latest timestamp that is taken as it is.
+    latest: Timestamp,
+    /// The queue whose head is being processed: what a panic is about.
+    at_hand: Option<usize>,
+    /// The record at which an incarnation before has panicked, and with what: it is not tried again.
+    set_aside: Option<(Position, String)>,
+    /// Set when that record was met: nothing is processed before a commit, so that what comes next
+    /// may panic without bringing it back.
+    commit_first: bool,
     /// Counts what the log does not tell: records that were skipped.
     skipped: u64,
     /// True if a punctuation or tick has made output or store writes since the last commit.
@@ -38,30 +47,53 @@ impl fmt::Debug for Task {
 
 impl Task {
     /// A task whose stores are restored; `inputs` begin at the committed offsets.
-    pub(crate) fn new(
-        cx: TaskContext,
-        instance: Instance,
-        inputs: Inputs,
-        errors: ErrorHandling,
-        dead_letters: Option<DeadLetters>,
-    ) -> Self {
+    pub(crate) fn new(cx: TaskContext, instance: Instance, inputs: Inputs) -> Self {
         let source = |topic: &Arc<str>| {
             let found = instance.sources.iter().position(|(name, _)| name == topic);
             // Inputs are made from the sources' topics, so each is found.
             found.unwrap_or_default()
         };
         let source_of = inputs.topics().map(source).collect();
-        let (skipped, ticked) = (0, false);
-        Self {
+        let wall_clock = cx.wall_clock();
+        let mut task = Self {
             cx,
             instance,
             inputs,
             source_of,
-            errors,
-            dead_letters,
-            skipped,
-            ticked,
-        }
+            latest: wall_clock,
+            at_hand: None,
+            set_aside: None,
+            commit_first: false,
+            skipped: 0,
+            ticked: false,
+        };
+        task.set_wall_clock(wall_clock);
+        task
+    }
+
+    fn set_wall_clock(&mut self, at: Timestamp) {
+        self.cx.set_wall_clock(at);
+        self.latest = self.cx.handling.timestamps.latest(self.cx.wall_clock());
+        self.inputs.set_latest(self.latest);
+    }
+
+    /// Does not try this record again: an incarnation before has panicked at it.
+    pub(crate) fn set_aside(&mut self, record: Position, message: String) {
+        self.set_aside = Some((record, message));
+    }
+
+    /// True if nothing is processed before a commit.
+    pub(crate) fn commits_first(&self) -> bool {
+        self.commit_first
+    }
+
+    /// Drops what is not committed and goes on with new operators, at the stream time of the last
+    /// commit; for those who keep a task over a panic.
+    pub(crate) fn begin_again(&mut self, instance: Instance, stream_time: Timestamp) {
+        self.cx.stores.iter_mut().for_each(TaskStore::discard);
+        self.cx.begin_again(stream_time);
+        self.instance = instance;
+        self.ticked = false;
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -111,10 +143,14 @@ impl Task {
     ) -> Result<usize, Error> {
         self.with_outputs(outputs, |task| {
             for done in 0..limit {
-                let Some(queue) = task.inputs.next_queue() else {
+                let next = task.inputs.next_queue();
+                let Some(queue) = next.filter(|_| !task.commit_first) else {
                     return Ok(done);
                 };
-                task.process_head(queue)?;
+                task.at_hand = Some(queue);
+                let processed = task.process_head(queue);
+                task.at_hand = None;
+                processed?;
                 used.extend(task.inputs.advance(queue));
                 task.punctuate_by_stream_time()?;
             }
@@ -133,15 +169,15 @@ impl Task {
         let Some((_, source)) = source else {
             return Ok(());
         };
-        let processed = if record.timestamp < Timestamp::from_millis(0) {
-            let reason = format!("timestamp {}", record.timestamp);
-            Err(ProcessError::Input(SerdeError::Malformed {
-                what: "record",
-                reason,
-            }))
-        } else {
-            self.cx.begin_record(record.timestamp);
-            source.process(&mut self.cx, record)
+        let is_here = |(at, _): &mut (Position, String)| {
+            at.offset == record.offset && at.partition == *partition
+        };
+        let processed = match self.set_aside.take_if(is_here) {
+            None => run(&mut **source, &mut self.cx, record, self.latest),
+            Some((_, message)) => {
+                self.commit_first = true;
+                Err(ProcessError::Panicked(message))
+            }
         };
         let Err(error) = processed else { return Ok(()) };
         if let ProcessError::Input(SerdeError::UnknownType { .. }) = error {
@@ -149,16 +185,11 @@ impl Task {
             metrics::counter!("dropped_records_total", "reason" => "unknown type").increment(1);
             return Ok(());
         }
-        let handling = if error.is_records_fault() {
-            self.errors.for_error(&error)
-        } else {
-            OnError::Fail
-        };
-        match (handling, self.dead_letters) {
+        match (self.cx.handling.of(&error), self.cx.handling.dead_letters) {
             (OnError::DeadLetter, Some(dead_letters)) => {
                 tracing::warn!(%error, %partition, offset = record.offset, "record set aside");
-                metrics::counter!("dead_letter_records_total").increment(1);
-                dead_letters.write(&mut self.cx.outputs, partition, record, &error);
+                let (outputs, limit) = (&mut self.cx.outputs, self.cx.record_bytes_max);
+                dead_letters.write(outputs, partition, record, &error, limit);
                 Ok(())
             }
             (OnError::Continue, _) => {
@@ -187,7 +218,7 @@ impl Task {
 
     /// Delivers the wall clock: scheduled punctuations, and the ticks of operators with deadlines.
     pub(crate) fn tick(&mut self, at: Timestamp, outputs: &mut OutputBatch) -> Result<(), Error> {
-        self.cx.set_wall_clock(at);
+        self.set_wall_clock(at);
         let at = self.cx.wall_clock();
         self.with_outputs(outputs, |task| {
             while let Some(due) = task.cx.by_wall_clock.take_due(at) {
@@ -241,17 +272,16 @@ impl Task {
         })
     }
 
-    /// The offsets to commit, with the stream time beside each.
+    /// The offsets to commit, with the stream time beside each: of every input, also where none has
+    /// moved. The log checks with them that the task is still this member's, and a commit that is
+    /// due to a punctuation alone must not escape that.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, CommittedOffset)> {
         let metadata = encode_stream_time(self.cx.stream_time());
-        self.inputs.dirty_offsets().map(move |(partition, offset)| {
-            (
-                partition.clone(),
-                CommittedOffset {
-                    offset,
-                    metadata: metadata.clone(),
-                },
-            )
+        let dirty = self.is_dirty();
+        let offsets = self.inputs.offsets().filter(move |_| dirty);
+        offsets.map(move |(partition, offset)| {
+            let metadata = metadata.clone();
+            (partition.clone(), CommittedOffset { offset, metadata })
         })
     }
 
@@ -262,6 +292,7 @@ impl Task {
     ) -> Result<(), Error> {
         self.inputs.mark_committed();
         self.ticked = false;
+        self.commit_first = false;
         for index in 0..self.cx.stores.len() {
             let Some(store) = self.cx.stores.get_mut(index) else {
                 break;
@@ -301,16 +332,33 @@ impl Task {
         Ok(())
     }
 
-    /// Lends the stream thread's output to the operators for the time of `run`.
+    /// Lends the stream thread's output to the operators for the time of `run`. All code of the
+    /// topology is called in here; when it panics, the task must not go on.
     fn with_outputs<R>(
         &mut self,
         outputs: &mut OutputBatch,
-        run: impl FnOnce(&mut Self) -> R,
-    ) -> R {
+        run: impl FnOnce(&mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         std::mem::swap(&mut self.cx.outputs, outputs);
-        let result = run(self);
+        let result = catch(|| run(self));
         std::mem::swap(&mut self.cx.outputs, outputs);
-        result
+        result.unwrap_or_else(|message| Err(self.panicked(message)))
+    }
+
+    fn panicked(&mut self, message: String) -> Error {
+        let head = self
+            .at_hand
+            .take()
+            .and_then(|queue| self.inputs.head(queue));
+        let record = head.map(|(partition, record)| Position {
+            partition: partition.clone(),
+            offset: record.offset,
+        });
+        Error::Panicked {
+            task: self.cx.id,
+            record,
+            message,
+        }
     }
 
     /// A failure outside of a record.
@@ -320,6 +368,24 @@ impl Task {
             source,
         }
     }
+}
+
+/// Runs one record through the operators, at the time that the timestamp policy gives it; `latest`
+/// is the latest that the wall clock allows.
+fn run(
+    source: &mut dyn Source,
+    cx: &mut TaskContext,
+    record: RawRecord<'_>,
+    latest: Timestamp,
+) -> ProcessResult {
+    let (stream_time, now) = (cx.stream_time(), cx.wall_clock());
+    let mut record = record;
+    if !(Timestamp::from_millis(0)..=latest.max(stream_time)).contains(&record.timestamp) {
+        record.timestamp = cx.handling.timestamps.correct(record.timestamp, now)?;
+        record.timestamp = record.timestamp.max(stream_time);
+    }
+    cx.begin_record(record.timestamp);
+    source.process(cx, record)
 }
 
 /// The stream time as it stands beside a committed offset.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::error::{ProcessError, ProcessResult, TopologyError};
 use crate::global::GlobalTables;
-use crate::log::{OutputBatch, TaskId};
-use crate::store::TIMESTAMP_BYTES;
+use crate::headers::Headers;
+use crate::log::{OutputBatch, RawRecord, TaskId};
+use crate::store::{TIMESTAMP_BYTES, split_timestamp};
+use crate::task::dead_letter::{Handling, OnError};
 use crate::task::punctuation::{Due, PunctuationId, PunctuationKind, PunctuationQueue};
-use crate::task::stores::TaskStore;
+use crate::task::stores::{RawChange, TaskStore};
 use crate::time::Timestamp;
 
 /// What the operators of one task share.
@@ -21,6 +23,7 @@ pub struct TaskContext {
     pub(crate) outputs: OutputBatch,
     /// The most that key, value and headers of a record may take.
     pub(crate) record_bytes_max: usize,
+    pub(crate) handling: Handling,
     pub(crate) by_stream_time: PunctuationQueue,
     pub(crate) by_wall_clock: PunctuationQueue,
     /// The number of the hooks that are being called.
@@ -37,6 +40,7 @@ impl TaskContext {
         stores: Vec<TaskStore>,
         globals: GlobalTables,
         record_bytes_max: usize,
+        handling: Handling,
         stream_time: Timestamp,
         wall_clock: Timestamp,
     ) -> Self {
@@ -46,6 +50,7 @@ impl TaskContext {
             globals,
             outputs: OutputBatch::new(),
             record_bytes_max,
+            handling,
             by_stream_time: PunctuationQueue::default(),
             by_wall_clock: PunctuationQueue::default(),
             hook: 0,
@@ -72,6 +77,14 @@ impl TaskContext {
     pub(crate) fn begin_record(&mut self, timestamp: Timestamp) {
         self.timestamp = timestamp;
         self.stream_time = self.stream_time.max(timestamp);
+    }
+
+    /// Forgets what operators have scheduled, and the time that was not committed: the operators are
+    /// made anew.
+    pub(crate) fn begin_again(&mut self, stream_time: Timestamp) {
+        self.by_stream_time = PunctuationQueue::default();
+        self.by_wall_clock = PunctuationQueue::default();
+        self.stream_time = stream_time;
     }
 
     /// A punctuation or tick at this time is processed next.
@@ -110,6 +123,39 @@ impl TaskContext {
 
     pub(crate) fn store(&self, slot: usize) -> Result<&TaskStore, ProcessError> {
         self.stores.get(slot).ok_or_else(|| no_such_slot(slot))
+    }
+
+    /// Decides what becomes of an update of a table that was refused downstream, as for a record: it
+    /// is named by its changelog, where it has no offset yet.
+    pub(crate) fn update_failed(
+        &mut self,
+        slot: usize,
+        change: RawChange<'_>,
+        error: ProcessError,
+    ) -> ProcessResult {
+        let handling = self.handling.of(&error);
+        let partition = self.store(slot)?.changelog().clone();
+        match (handling, self.handling.dead_letters) {
+            (OnError::DeadLetter, Some(dead_letters)) => {
+                let value = change.new.and_then(split_timestamp);
+                let record = RawRecord {
+                    offset: -1,
+                    timestamp: value.map_or(self.stream_time, |(timestamp, _)| timestamp),
+                    headers: Headers::EMPTY,
+                    key: Some(change.key),
+                    value: value.map(|(_, value)| value),
+                };
+                let (outputs, limit) = (&mut self.outputs, self.record_bytes_max);
+                dead_letters.write(outputs, &partition, record, &error, limit);
+                Ok(())
+            }
+            (OnError::Continue, _) => {
+                tracing::warn!(%error, %partition, "update skipped");
+                metrics::counter!("dropped_records_total", "reason" => error.kind()).increment(1);
+                Ok(())
+            }
+            (OnError::Fail | OnError::DeadLetter, _) => Err(error),
+        }
     }
 
     pub(crate) fn put(&mut self, slot: usize, key: &[u8], stored: &[u8]) -> ProcessResult {

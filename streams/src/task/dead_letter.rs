@@ -7,6 +7,7 @@ use crate::error::ProcessError;
 use crate::headers::HeaderList;
 use crate::log::{OutputBatch, OutputRecord, RawRecord, TopicPartition, TopicSlot};
 use crate::partitioner::partition_of;
+use crate::task::timestamps::TimestampPolicy;
 
 /// Where dead letters go.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +24,15 @@ impl DeadLetters {
         }
     }
 
-    /// Writes the record into the running transaction.
+    /// Writes the record into the running transaction. One that would be over `bytes_max` with its
+    /// headers goes without its value, and says so: it can be looked up by topic and offset.
     pub(crate) fn write(
         self,
         outputs: &mut OutputBatch,
         partition: &TopicPartition,
         record: RawRecord<'_>,
         error: &ProcessError,
+        bytes_max: usize,
     ) {
         let mut headers = HeaderList::from(record.headers);
         let mut set = |name: &str, value: &str| headers.set(name, value.as_bytes());
@@ -41,6 +44,14 @@ impl DeadLetters {
         set("__streams.errors.offset", &record.offset.to_string());
         set("__streams.errors.exception", error.kind());
         set("__streams.errors.message", &error.to_string());
+        let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let bytes = len(record.key) + len(record.value) + headers.view().encoded().len();
+        let fits = bytes <= bytes_max;
+        if !fits {
+            headers.set("__streams.errors.value.left.out", b"true");
+        }
+        let topic = partition.topic.clone();
+        metrics::counter!("dead_letter_records_total", "topic" => topic).increment(1);
         outputs.push(OutputRecord {
             topic: self.slot,
             partition: record
@@ -49,7 +60,7 @@ impl DeadLetters {
             timestamp: record.timestamp,
             headers: headers.view(),
             key: record.key,
-            value: record.value,
+            value: record.value.filter(|_| fits),
         });
     }
 }
@@ -71,7 +82,7 @@ pub enum OnError {
 pub struct ErrorHandling {
     /// The record's bytes are not of the topic's types.
     pub deserialize: OnError,
-    /// A processor has refused it.
+    /// A processor has refused it, or has panicked at it.
     pub process: OnError,
     /// What follows from it cannot be written.
     pub produce: OnError,
@@ -81,9 +92,28 @@ impl ErrorHandling {
     pub(crate) fn for_error(&self, error: &ProcessError) -> OnError {
         match error {
             ProcessError::Input(_) => self.deserialize,
-            ProcessError::Rejected(_) => self.process,
+            ProcessError::Rejected(_) | ProcessError::Panicked(_) => self.process,
             ProcessError::Serde(_) | ProcessError::TooLarge { .. } => self.produce,
             ProcessError::State(_) | ProcessError::Topology(_) => OnError::Fail,
+        }
+    }
+}
+
+/// What a task does with records that are not as they should be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handling {
+    pub(crate) errors: ErrorHandling,
+    pub(crate) timestamps: TimestampPolicy,
+    pub(crate) dead_letters: Option<DeadLetters>,
+}
+
+impl Handling {
+    /// What to do about `error`: what is no record's fault fails the task.
+    pub(crate) fn of(&self, error: &ProcessError) -> OnError {
+        if error.is_records_fault() {
+            self.errors.for_error(error)
+        } else {
+            OnError::Fail
         }
     }
 }

@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::{Offset, RawRecord, RecordBatch, TopicPartition};
+use crate::time::Timestamp;
 
 /// The queues of all partitions that a task reads.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     queues: Vec<Queue>,
+    /// A head with a later timestamp counts as one of this time, so that it does not hold its
+    /// queue back until all others are empty.
+    latest: Option<Timestamp>,
 }
 
 /// What was fetched of one partition and is not processed yet.
@@ -96,18 +100,26 @@ impl Inputs {
         Ok(None)
     }
 
+    /// No record is from later than this.
+    pub(crate) fn set_latest(&mut self, latest: Timestamp) {
+        self.latest = Some(latest);
+    }
+
     /// The queue whose head has the smallest timestamp, if the task may go on: while a partition
     /// may still have records to fetch, nothing is taken before them.
     pub(crate) fn next_queue(&self) -> Option<usize> {
-        let mut best: Option<(usize, crate::time::Timestamp)> = None;
+        let mut best: Option<(usize, Timestamp)> = None;
         for (index, queue) in self.queues.iter().enumerate() {
-            match queue.head() {
-                Some(head) if best.is_none_or(|(_, least)| head.timestamp < least) => {
-                    best = Some((index, head.timestamp));
+            let Some(head) = queue.head() else {
+                if queue.at_end {
+                    continue;
                 }
-                Some(_) => {}
-                None if queue.at_end => {}
-                None => return None,
+                return None;
+            };
+            let latest = self.latest.unwrap_or(head.timestamp);
+            let timestamp = head.timestamp.min(latest);
+            if best.is_none_or(|(_, least)| timestamp < least) {
+                best = Some((index, timestamp));
             }
         }
         best.map(|(index, _)| index)
@@ -143,16 +155,13 @@ impl Inputs {
             .any(|queue| queue.next != queue.committed)
     }
 
-    /// The offsets to commit: those that have moved.
-    pub(crate) fn dirty_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
-        let moved = self
-            .queues
-            .iter()
-            .filter(|queue| queue.next != queue.committed);
-        moved.map(|queue| (&queue.partition, queue.next))
+    /// The offset of the next record to process, of every partition.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        let queues = self.queues.iter();
+        queues.map(|queue| (&queue.partition, queue.next))
     }
 
-    /// The offsets of [`Inputs::dirty_offsets`] are committed.
+    /// What was processed is committed.
     pub(crate) fn mark_committed(&mut self) {
         for queue in &mut self.queues {
             queue.committed = queue.next;
@@ -202,7 +211,6 @@ impl Inputs {
 mod tests {
     use super::*;
     use crate::headers::Headers;
-    use crate::time::Timestamp;
 
     fn batch(topic: &str, records: &[(Offset, i64)], at_end: bool) -> RecordBatch {
         let mut batch = RecordBatch::default();
@@ -243,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_the_future_does_not_hold_its_queue_back() {
+        let mut inputs = inputs();
+        inputs.set_latest(Timestamp::from_millis(6));
+        inputs
+            .push(batch("a", &[(0, 1_000)], true))
+            .expect("a is read");
+        inputs.push(batch("b", &[(0, 7)], true)).expect("b is read");
+        assert_eq!(inputs.next_queue(), Some(0));
+    }
+
+    #[test]
     fn nothing_is_taken_while_a_partition_may_have_earlier_records() {
         let mut inputs = inputs();
         inputs.push(batch("a", &[(0, 5)], true)).expect("a is read");
@@ -259,7 +278,7 @@ mod tests {
         inputs.push(with_marker).expect("a is read");
         inputs.push(batch("b", &[], true)).expect("b is read");
         inputs.advance(0);
-        let offsets: Vec<_> = inputs.dirty_offsets().map(|(_, offset)| offset).collect();
-        assert_eq!(offsets, [2]);
+        let offsets: Vec<_> = inputs.offsets().map(|(_, offset)| offset).collect();
+        assert_eq!(offsets, [2, 0]);
     }
 }

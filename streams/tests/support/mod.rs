@@ -1,5 +1,6 @@
 //! What tests do to a Kafka broker beside using it.
 
+mod bad_records;
 pub(crate) mod faults;
 pub(crate) mod proxy;
 

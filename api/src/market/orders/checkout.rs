@@ -7,23 +7,27 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use millrace_avro::events::carts::{CartItemView, CartView};
-use millrace_avro::events::orders::{CaptureMode, OrderCommand, OrderPlaced, PlacedLine};
+use millrace_avro::events::common::rfc3339;
+use millrace_avro::events::orders::{
+    CaptureMode, OrderCommand, OrderPlaced, OrderView, PlacedLine,
+};
 use millrace_avro::keys::OrderId;
-use millrace_avro::money::{Currency, Money};
+use millrace_avro::money::{Currency, Money, Rate};
 use millrace_processors::pricing::{self, Basket, Priced};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{seen, shown};
+use crate::clock;
 use crate::http::auth::Client;
-use crate::http::idempotency::{Idempotent, Intent};
-use crate::http::json::Checks;
+use crate::http::idempotency::{Attempt, Idempotent, Intent};
+use crate::http::json::{Checks, MoneyBody};
 use crate::http::limits::Class;
 use crate::http::prefer::Wait;
 use crate::http::problem::{FieldError, Kind, Problem, Result};
 use crate::http::request;
 use crate::market::{App, Market, accepted, carts, created};
-use crate::ports::Message;
+use crate::ports::{Message, Seen};
 
 const ADDRESS_BYTES_MAX: usize = 4096;
 const METHOD_CHARS_MAX: usize = 128;
@@ -33,7 +37,7 @@ const METHOD_CHARS_MAX: usize = 128;
 pub(super) struct NewOrder {
     payment_method: String,
     shipping_address: Value,
-    expected_total: Option<Money>,
+    expected_total: Option<MoneyBody>,
     currency: Option<Currency>,
 }
 
@@ -59,33 +63,63 @@ pub(super) async fn place(
     let wait = Wait::of(&headers, app.settings.times.wait_max);
     intent
         .clone()
-        .once(async move { order(&app, &client, body, &intent, wait).await })
+        .attempt(|attempt| async move {
+            let asked = Asked {
+                body,
+                intent,
+                attempt,
+                wait,
+            };
+            order(&app, &client, asked).await
+        })
         .await
 }
 
-async fn order(
-    app: &Market,
-    client: &Client,
+/// An order that is asked for.
+struct Asked {
     body: NewOrder,
-    intent: &Intent,
+    intent: Intent,
+    attempt: Attempt,
     wait: Wait,
-) -> Result<Response> {
-    let id = order_id(intent)?;
+}
+
+async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> {
+    let Asked {
+        body,
+        intent,
+        attempt,
+        wait,
+    } = asked;
+    let id = order_id(&intent)?;
     let location = format!("/api/orders/{id}");
+    let mut pending = json!({ "id": id, "status": "pending" });
+    // A repetition after a crash finds the order made, and the cart empty.
     if app.views.order(&id).is_none() {
-        // A repetition after a crash finds the order made, and the cart empty.
-        let placed = placed(app, client, &id, body).await?;
+        let (placed, denied) = match (placed(app, client, &id, body).await, attempt) {
+            (Ok((placed, priced)), _) => {
+                pending = begun(&id, &priced);
+                (placed, None)
+            }
+            (Err(problem), Attempt::First) => return Err(problem),
+            (Err(problem), Attempt::Repeated) => {
+                (question(client, &id, app.settings.currency), Some(problem))
+            }
+        };
         let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
         let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
-        let patience = match wait {
-            Wait::No => Duration::ZERO,
-            _ => app.settings.times.command_wait,
-        };
-        if app.ask(meta, message, patience).await?.is_none() {
-            return Ok(accepted(
-                &location,
-                Answer(json!({ "id": id, "status": "pending" })),
-            ));
+        if wait == Wait::No && denied.is_none() {
+            app.commands.append(meta, message).await?;
+            return Ok(accepted(&location, Answer(pending)));
+        }
+        let asked = app
+            .ask(meta, message, app.settings.times.command_wait)
+            .await;
+        let asked = asked.map_err(|problem| match (problem.kind, denied) {
+            (Kind::EmptyCart, Some(denied)) => denied,
+            _ => problem,
+        })?;
+        if asked.is_none() {
+            return Ok(accepted(&location, Answer(pending)));
         }
     }
     let (limit, last_word) = match wait {
@@ -93,13 +127,25 @@ async fn order(
         Wait::Usual => (app.settings.times.command_wait, false),
         Wait::ForLastWord(limit) => (limit, true),
     };
-    match seen(app, &id, limit, last_word).await {
+    let is_enough = |seen: &Seen<OrderView>| !last_word || seen.view.final_or_waiting;
+    match seen(app, &id, limit, is_enough).await {
         Some(seen) => Ok(created(&location, shown(app, &seen.view).await?)),
-        None => Ok(accepted(
-            &location,
-            Answer(json!({ "id": id, "status": "pending" })),
-        )),
+        None => Ok(accepted(&location, Answer(pending))),
     }
+}
+
+/// An order of which nothing is known but that it was placed.
+fn begun(id: &OrderId, priced: &Priced) -> Value {
+    json!({
+        "id": id,
+        "status": "pending",
+        "payment_status": "unpaid",
+        "fulfilment_status": "unfulfilled",
+        "items": priced.lines,
+        "totals": priced.totals,
+        "payments": [],
+        "created_at": rfc3339(clock::now()),
+    })
 }
 
 /// The order's id follows from the key: one order per key, whatever happens to the answer.
@@ -108,12 +154,33 @@ fn order_id(intent: &Intent) -> Result<OrderId> {
     OrderId::new(&id).map_err(|_| Kind::Internal.into())
 }
 
+/// What only asks whether the order was made: one that exists takes a repetition for what it is,
+/// and without lines none is made. For when the cart says no, because it was emptied for this very
+/// order, and the order itself is not seen yet.
+fn question(client: &Client, id: &OrderId, currency: Currency) -> OrderPlaced {
+    OrderPlaced {
+        order_id: id.clone(),
+        user_id: client.user.clone(),
+        cart_id: None,
+        currency,
+        lines: Vec::new(),
+        discounts: Vec::new(),
+        shipping: Money::zero(currency),
+        shipping_tax_rate: Rate::ZERO,
+        payment_method: String::new(),
+        capture: CaptureMode::Automatic,
+        shipping_address: None,
+        expected_total: None,
+        near: Vec::new(),
+    }
+}
+
 async fn placed(
     app: &Market,
     client: &Client,
     id: &OrderId,
     body: NewOrder,
-) -> Result<OrderPlaced> {
+) -> Result<(OrderPlaced, Priced)> {
     let cart_id = carts::cart_of(&client.user);
     let cart = app.views.cart(&cart_id).map(|seen| seen.view);
     let cart = cart
@@ -134,11 +201,16 @@ async fn placed(
         shipping_tax_rate: rules.shipping_tax_rate,
     });
     let priced = priced.map_err(|error| invalid("/currency", "currency", error.to_string()))?;
-    if pricing::has_risen(body.expected_total, priced.totals.total) {
+    let expected_total = body.expected_total.map(|MoneyBody(total)| total);
+    if expected_total.is_some_and(|expected| expected.currency != currency) {
+        let message = format!("the order is in {currency}");
+        return Err(invalid("/expected_total/currency", "currency", message));
+    }
+    if pricing::has_risen(expected_total, priced.totals.total) {
         return Err(price_changed(&priced));
     }
     let address = body.shipping_address.to_string();
-    Ok(OrderPlaced {
+    let placed = OrderPlaced {
         order_id: id.clone(),
         user_id: client.user.clone(),
         cart_id: Some(cart_id),
@@ -150,9 +222,10 @@ async fn placed(
         payment_method: body.payment_method,
         capture: CaptureMode::Automatic,
         shipping_address: app.accounts.sealer().seal(&client.user, &address).await?,
-        expected_total: body.expected_total,
+        expected_total,
         near: Vec::new(),
-    })
+    };
+    Ok((placed, priced))
 }
 
 /// The lines of a cart, at what the catalogue says now.

@@ -1,7 +1,7 @@
 //! Fulfilment: orders are shipped and delivered, by administrators.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::orders::{
@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::{decide, visible};
 use crate::http::auth::Admin;
+use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
-use crate::http::json::Checks;
+use crate::http::json::{Checks, Object};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::market::{App, Market, accepted, created, key};
@@ -24,7 +25,7 @@ use crate::ports::{Message, ViewKey};
 #[serde(deny_unknown_fields)]
 pub(super) struct NewShipment {
     #[serde(default)]
-    items: Vec<NewShippedItem>,
+    items: Vec<Object<NewShippedItem>>,
     tracking: Option<String>,
 }
 
@@ -65,7 +66,7 @@ pub(super) async fn ship(
     visible(&app, &client, &id)?;
     let mut checks = Checks::new();
     let mut items = Vec::with_capacity(body.items.len());
-    for (index, item) in body.items.iter().enumerate() {
+    for (index, Object(item)) in body.items.iter().enumerate() {
         let sku = checks.value(&format!("/items/{index}/sku"), Sku::new(&item.sku));
         let pointer = format!("/items/{index}/quantity");
         checks.require(item.quantity > 0, &pointer, "range", "at least 1");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -22,6 +22,7 @@ use crate::accounts::Role;
 use crate::http::auth::Client;
 use crate::http::cursor::{Page, decode, limit, link_next};
 use crate::http::etag::versioned;
+use crate::http::extract::{Path, Query};
 use crate::http::json::{Checks, parse};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
@@ -61,17 +62,18 @@ async fn seen(
     app: &Market,
     id: &OrderId,
     limit: Duration,
-    last_word: bool,
+    is_enough: impl Fn(&Seen<OrderView>) -> bool,
 ) -> Option<Seen<OrderView>> {
     let key = ViewKey::Order(id.clone());
-    let is_enough = |seen: &Seen<OrderView>| !last_word || seen.view.final_or_waiting;
     let found = wait_for(app.views.as_ref(), &key, limit, || {
-        app.views.order(id).filter(is_enough)
+        app.views.order(id).filter(&is_enough)
     });
-    match found.await {
-        Some(seen) => Some(seen),
-        None => app.views.order(id),
-    }
+    // Whoever waits when the process is about to end is told what is known.
+    let found = tokio::select! {
+        found = found => found,
+        () = app.streams.closed() => None,
+    };
+    found.or_else(|| app.views.order(id))
 }
 
 /// The order as its owner sees it: with its address, as long as the key to it exists.
@@ -98,9 +100,12 @@ async fn shown(app: &Market, order: &OrderView) -> Result<Response> {
 /// The order `id`, if it is the client's to see.
 fn visible(app: &Market, client: &Client, id: &OrderId) -> Result<Seen<OrderView>> {
     let seen = app.views.order(id);
-    let is_visible =
-        |seen: &Seen<OrderView>| client.role == Role::Admin || seen.view.user_id == client.user;
-    seen.filter(is_visible).ok_or_else(|| Kind::NotFound.into())
+    seen.filter(|seen| may_see(client, &seen.view))
+        .ok_or_else(|| Kind::NotFound.into())
+}
+
+fn may_see(client: &Client, order: &OrderView) -> bool {
+    client.role == Role::Admin || order.user_id == client.user
 }
 
 async fn show(
@@ -112,7 +117,10 @@ async fn show(
     let id: OrderId = key(&id)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(app.settings.times.wait_max);
     if !wait.is_zero() {
-        seen(&app, &id, wait, true).await;
+        // The wait for an order of others is as long as that for none.
+        let is_enough =
+            |seen: &Seen<OrderView>| may_see(&client, &seen.view) && seen.view.final_or_waiting;
+        seen(&app, &id, wait, is_enough).await;
     }
     shown(&app, &visible(&app, &client, &id)?.view).await
 }

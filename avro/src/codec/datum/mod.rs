@@ -23,6 +23,9 @@ pub(super) use shape::Shape;
 /// How deep arrays, maps and records may nest, so that no datum exhausts the stack.
 const DEPTH_MAX: u8 = 64;
 
+/// What most records fit into, so that their buffer need not grow.
+const USUAL_BYTES: usize = 256;
+
 /// Every item of an array takes a byte at least, unless it is an empty record or null: of these
 /// there may be so many.
 const EMPTY_ITEMS_MAX: usize = 1024;
@@ -81,7 +84,7 @@ impl<'a> Decoder<'a> {
 /// # Errors
 /// [`SerdeError::Malformed`] when the record violates its schema.
 pub fn to_datum<R: AvroRecord>(record: &R) -> Result<Vec<u8>, SerdeError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(USUAL_BYTES);
     Encoder::new(&Schema::of::<R>()?.shape, &mut out).record(record)?;
     Ok(out)
 }

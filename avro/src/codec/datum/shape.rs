@@ -6,6 +6,7 @@
 //! pair of schemas may differ in a branch that no datum takes.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 
 use apache_avro::Schema as Avro;
 use apache_avro::schema::{EnumSchema, RecordField, RecordSchema, UnionSchema};
@@ -67,6 +68,8 @@ pub(super) struct Record {
     pub(super) fields: Vec<Field>,
     /// What only the reader has.
     pub(super) added: Vec<Added>,
+    /// The address of a static list of all these fields in this order, once one was compared.
+    pub(super) read_in_order_by: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -231,6 +234,7 @@ impl<'s> Compiler<'s> {
             name: writer.name.name().to_owned(),
             fields: writer.fields.iter().map(field).collect(),
             added: Vec::new(),
+            read_in_order_by: AtomicUsize::default(),
         })
     }
 
@@ -254,6 +258,7 @@ impl<'s> Compiler<'s> {
                 name: writer.name.name().to_owned(),
                 fields,
                 added,
+                read_in_order_by: AtomicUsize::default(),
             }),
             Err(why) => Node::Refused(why),
         }

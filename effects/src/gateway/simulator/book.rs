@@ -122,13 +122,14 @@ pub(super) struct Book {
     /// By idempotency key: the charge, and what was asked.
     calls: HashMap<String, (u64, Verb)>,
     by_payment: HashMap<PaymentId, Vec<u64>>,
-    entries: u64,
+    /// The charge that each entry is about, by the entry's number, from 1.
+    entries: Vec<u64>,
 }
 
 impl Book {
     /// The number of entries.
     pub(super) const fn entries(&self) -> u64 {
-        self.entries
+        self.entries.len() as u64
     }
 
     /// Decides what a charge comes to.
@@ -237,7 +238,7 @@ impl Book {
 
     /// Takes an entry in.
     pub(super) fn apply(&mut self, entry: Entry) {
-        self.entries = entry.n;
+        self.entries.push(entry.charge);
         if let Some(terms) = entry.terms {
             let charges = self.by_payment.entry(terms.payment_id.clone()).or_default();
             charges.push(entry.charge);
@@ -265,6 +266,13 @@ impl Book {
             facts: account.facts.clone(),
         };
         Some((answer, account.last_entry))
+    }
+
+    /// What is known of the charge that entry number `n` is about.
+    pub(super) fn answer_of_entry(&self, n: u64) -> Option<Answer> {
+        let index = usize::try_from(n).ok()?.checked_sub(1)?;
+        let charge = self.entries.get(index)?;
+        self.answer(*charge).map(|(answer, _)| answer)
     }
 
     /// The charge that the call with this key is about.
@@ -404,7 +412,7 @@ impl Book {
                 )
             });
         Entry {
-            n: self.entries + 1,
+            n: self.entries() + 1,
             charge: account.number,
             terms: None,
             call,
@@ -421,7 +429,7 @@ impl Book {
         } else {
             (Kind::RefundFailed, Some("more than is left"))
         };
-        let n = self.entries + 1;
+        let n = self.entries() + 1;
         let (reference, index) = (format!("re_{n}"), account.facts.len());
         let mut fact = account.fact(reference, index, kind, asked.amount, at, detail);
         fact.refund_id.clone_from(&asked.refund_id);

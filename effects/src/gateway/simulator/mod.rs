@@ -5,7 +5,7 @@
 //! | `pm_ok` | it charges |
 //! | `pm_decline` | it declines |
 //! | `pm_requires_action` | it waits for the customer; a webhook tells how that ended |
-//! | `pm_slow` | it charges at once, and answers after 3 s |
+//! | `pm_slow` | it charges at once, and answers and tells after 3 s |
 //! | `pm_drop_reply` | it charges, and the reply is lost |
 //! | `pm_error_then_ok` | the first call fails and charges nothing, the next one charges |
 //!
@@ -16,6 +16,7 @@
 mod book;
 mod courier;
 mod journal;
+mod shared;
 mod tokens;
 
 use std::collections::{BTreeSet, HashSet};
@@ -34,11 +35,13 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use self::book::{Book, Decision, Entry, Verb};
+use self::book::{Book, Decision, Verb};
 pub use self::book::{Incident, LedgerItem};
 use self::courier::Courier;
 pub use self::courier::{Delivery, WebhookSink};
 use self::journal::{Journal, Line};
+pub use self::shared::SharedLedger;
+use self::shared::Table;
 use self::tokens::Behaviour;
 pub use self::tokens::SLOW;
 use super::webhook::{Notice, Secret};
@@ -70,11 +73,19 @@ pub struct Simulator {
     inner: Arc<Inner>,
 }
 
+/// Where the ledger lies.
+enum Store {
+    /// In a file of this instance.
+    File(Journal),
+    /// In a table that several instances share.
+    Table(Table),
+}
+
 struct Inner {
     book: Mutex<Book>,
     /// Keys whose first call has failed, as their token wants.
     failed_first: Mutex<HashSet<String>>,
-    journal: Journal,
+    store: Store,
     courier: Courier,
     options: SimulatorOptions,
     clock: Arc<dyn Clock>,
@@ -112,7 +123,7 @@ impl Simulator {
         let inner = Arc::new(Inner {
             book: Mutex::new(book),
             failed_first: Mutex::default(),
-            journal,
+            store: Store::File(journal),
             courier,
             options,
             clock,
@@ -120,13 +131,45 @@ impl Simulator {
         });
         for (n, answer) in untold.into_iter().filter(|(n, _)| !taken.contains(n)) {
             if let Some((answer, _)) = answer {
-                inner.tell(n, answer);
+                inner.tell(n, answer, Duration::ZERO);
             }
         }
         waiting
             .into_iter()
             .for_each(|payment| inner.let_approve(payment));
         Ok(Self { inner })
+    }
+
+    /// Opens a ledger that other instances write too.
+    ///
+    /// # Errors
+    /// When it does not answer, or is damaged.
+    pub async fn open_shared(
+        ledger: Arc<dyn SharedLedger>,
+        options: SimulatorOptions,
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
+    ) -> Result<Self, GatewayError> {
+        let inner = Arc::new(Inner {
+            book: Mutex::default(),
+            failed_first: Mutex::default(),
+            store: Store::Table(Table::new(ledger)),
+            courier: Courier::new(options.secret.clone(), Arc::clone(&clock)),
+            options,
+            clock,
+            runtime,
+        });
+        inner.catch_up().await?;
+        inner.runtime.spawn(Inner::sweep(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// Takes in what other instances have added to a shared ledger.
+    ///
+    /// # Errors
+    /// When it does not answer, or is damaged.
+    pub async fn catch_up(&self) -> Result<(), GatewayError> {
+        self.inner.catch_up().await
     }
 
     /// Who takes the webhooks. Those that were due before are sent now.
@@ -166,7 +209,9 @@ impl Simulator {
         }
         let (answer, is_new) = self
             .inner
-            .decide(|book, at| book.authorize(&charge, at))
+            .decide(behaviour.answers_after, |book, at| {
+                book.authorize(&charge, at)
+            })
             .await?;
         if is_new {
             sleep(behaviour.answers_after).await;
@@ -186,7 +231,7 @@ impl Simulator {
     ) -> BoxFuture<'_, Result<Answer, GatewayError>> {
         async move {
             let decide = |book: &Book, at| book.follow_up(verb, &asked, at);
-            Ok(self.inner.decide(decide).await?.0)
+            Ok(self.inner.decide(Duration::ZERO, decide).await?.0)
         }
         .boxed()
     }
@@ -214,20 +259,18 @@ impl Gateway for Simulator {
     }
 
     fn find(&self, idempotency_key: &str) -> BoxFuture<'_, Result<Option<Answer>, GatewayError>> {
-        let book = self.inner.book.lock();
-        let known = book
-            .charge_of(idempotency_key)
-            .and_then(|charge| book.answer(charge));
-        drop(book);
+        let key = idempotency_key.to_owned();
         async move {
+            self.inner.catch_up().await?;
+            let known = {
+                let book = self.inner.book.lock();
+                book.charge_of(&key).and_then(|charge| book.answer(charge))
+            };
             let Some((answer, entry)) = known else {
                 return Ok(None);
             };
-            self.inner
-                .journal
-                .durable(entry)
-                .await
-                .map_err(GatewayError::Unavailable)?;
+            let durable = self.inner.durable(entry).await;
+            durable.map_err(GatewayError::Unavailable)?;
             Ok(Some(answer))
         }
         .boxed()
@@ -235,31 +278,58 @@ impl Gateway for Simulator {
 }
 
 impl Inner {
+    fn table(&self) -> Option<&Table> {
+        match &self.store {
+            Store::File(_) => None,
+            Store::Table(table) => Some(table),
+        }
+    }
+
+    /// Waits until entry number `n` is durable: those of a table are before anybody knows them.
+    async fn durable(&self, n: u64) -> Result<(), String> {
+        match &self.store {
+            Store::File(journal) => journal.durable(n).await,
+            Store::Table(_) => Ok(()),
+        }
+    }
+
     /// Decides, writes the decision down, and answers once that is durable; also whether anything
     /// was written.
     async fn decide(
         self: &Arc<Self>,
-        decide: impl FnOnce(&Book, Timestamp) -> Result<Decision, GatewayError>,
+        told_after: Duration,
+        decide: impl Fn(&Book, Timestamp) -> Result<Decision, GatewayError> + Send,
     ) -> Result<(Answer, bool), GatewayError> {
-        let (answer, entry, is_new) = {
-            let mut book = self.book.lock();
-            let (charge, is_new) = match decide(&book, self.clock.now())? {
-                Decision::Known(charge) => (charge, false),
-                Decision::Write(entry) => (self.write(&mut book, entry)?, true),
-            };
-            let unknown = || GatewayError::Refused("there is no such charge".to_owned());
-            let (answer, entry) = book.answer(charge).ok_or_else(unknown)?;
-            (answer, entry, is_new)
+        let (charge, is_new) = match &self.store {
+            Store::File(journal) => self.decide_alone(journal, decide)?,
+            Store::Table(table) => self.decide_with_others(table, decide).await?,
         };
+        let unknown = || GatewayError::Refused("there is no such charge".to_owned());
+        let (answer, entry) = self.book.lock().answer(charge).ok_or_else(unknown)?;
         if is_new {
-            self.follow(entry, answer.clone());
+            self.follow(entry, answer.clone(), told_after);
         }
         // It stands in the queue: whether it reaches the file is not known if that fails.
-        self.journal
-            .durable(entry)
-            .await
-            .map_err(GatewayError::Unknown)?;
+        self.durable(entry).await.map_err(GatewayError::Unknown)?;
         Ok((answer, is_new))
+    }
+
+    /// Queues the entry that is decided on and applies it; the lock keeps both in one order.
+    fn decide_alone(
+        &self,
+        journal: &Journal,
+        decide: impl Fn(&Book, Timestamp) -> Result<Decision, GatewayError>,
+    ) -> Result<(u64, bool), GatewayError> {
+        let mut book = self.book.lock();
+        let entry = match decide(&book, self.clock.now())? {
+            Decision::Known(charge) => return Ok((charge, false)),
+            Decision::Write(entry) => entry,
+        };
+        let charge = entry.charge;
+        let queued = journal.append(Line::Entry(entry.clone()));
+        queued.map_err(GatewayError::Unavailable)?;
+        book.apply(entry);
+        Ok((charge, true))
     }
 
     async fn happen(
@@ -267,38 +337,19 @@ impl Inner {
         payment: &PaymentId,
         incident: Incident,
     ) -> Result<Option<Answer>, GatewayError> {
-        let (answer, n) = {
-            let mut book = self.book.lock();
-            let Some(entry) = book.incident(payment, incident, self.clock.now()) else {
-                return Ok(None);
-            };
-            let charge = self.write(&mut book, entry)?;
-            let Some(known) = book.answer(charge) else {
-                return Ok(None);
-            };
-            known
+        let decide = |book: &Book, at| {
+            let entry = book.incident(payment, incident, at);
+            entry.map(Decision::Write).ok_or_else(nothing_to_happen_to)
         };
-        self.follow(n, answer.clone());
-        self.journal
-            .durable(n)
-            .await
-            .map_err(GatewayError::Unknown)?;
-        Ok(Some(answer))
-    }
-
-    /// Queues an entry and applies it; the lock keeps both in one order.
-    fn write(&self, book: &mut Book, entry: Entry) -> Result<u64, GatewayError> {
-        let charge = entry.charge;
-        let line = Line::Entry(entry.clone());
-        self.journal
-            .append(line)
-            .map_err(GatewayError::Unavailable)?;
-        book.apply(entry);
-        Ok(charge)
+        match self.decide(Duration::ZERO, decide).await {
+            Ok((answer, _)) => Ok(Some(answer)),
+            Err(error) if error == nothing_to_happen_to() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What follows from an entry, whether or not somebody waits for the answer.
-    fn follow(self: &Arc<Self>, n: u64, answer: Answer) {
+    fn follow(self: &Arc<Self>, n: u64, answer: Answer, told_after: Duration) {
         use millrace_avro::events::payments::GatewayFactKind::RequiresAction;
         if answer
             .facts
@@ -307,20 +358,25 @@ impl Inner {
         {
             self.let_approve(answer.payment_id.clone());
         }
-        self.tell(n, answer);
+        self.tell(n, answer, told_after);
     }
 
-    /// Tells entry number `n` by a webhook, once it is durable.
-    fn tell(self: &Arc<Self>, n: u64, answer: Answer) {
+    /// Tells entry number `n` by a webhook, once it is durable: a gateway that is slow to answer is
+    /// as slow to tell.
+    fn tell(self: &Arc<Self>, n: u64, answer: Answer, after: Duration) {
         let inner = Arc::clone(self);
         let id = format!("evt_{n}");
         self.runtime.spawn(async move {
-            if inner.journal.durable(n).await.is_err() {
+            sleep(after).await;
+            if inner.durable(n).await.is_err() {
                 return;
             }
             if inner.courier.send(n, &Notice { id, answer }).await {
-                // If that is lost, it is sent once more after the next start.
-                inner.journal.append(Line::Delivered(n)).ok();
+                // If that is lost, it is sent once more.
+                match &inner.store {
+                    Store::File(journal) => drop(journal.append(Line::Delivered(n))),
+                    Store::Table(table) => table.set_told(n).await,
+                }
             }
         });
     }
@@ -349,6 +405,10 @@ impl Inner {
         }
         !failed.remove(key) && failed.insert(key.to_owned())
     }
+}
+
+fn nothing_to_happen_to() -> GatewayError {
+    GatewayError::Refused("no charge of the payment is where that can happen".to_owned())
 }
 
 impl fmt::Debug for Inner {

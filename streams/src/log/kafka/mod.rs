@@ -6,6 +6,7 @@
 //! | `ffi` | librdkafka's own calls, behind safe types |
 //! | `wire`, `requests` | the few requests of membership, on a connection of their own |
 //! | `membership`, `heartbeat` | what a member says and understands; the thread that says it |
+//! | `group_settings` | what the group is told about itself |
 //! | `transaction`, `outbox`, `watchdog` | exactly once: the producer, and the one way back |
 //! | `fetcher`, `sorter` | reading assigned partitions into batches |
 //! | `member`, `reader`, `writer`, `admin` | the port |
@@ -34,6 +35,7 @@ mod admin;
 mod context;
 mod fetcher;
 mod ffi;
+mod group_settings;
 mod heartbeat;
 mod lists;
 mod member;
@@ -112,6 +114,7 @@ impl Log for KafkaLog {
     }
 
     fn join(&self, seat: Seat) -> Result<Box<dyn Member>, LogError> {
+        group_settings::apply(&self.options, &seat.application)?;
         Ok(Box::new(KafkaMember::join(&self.options, &seat)?))
     }
 

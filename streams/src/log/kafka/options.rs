@@ -20,6 +20,9 @@ pub struct KafkaOptions {
     pub bootstrap: String,
     /// librdkafka's own properties, for every client. They win over what the engine sets.
     pub properties: Vec<(String, String)>,
+    /// Settings of each group that is joined, by Kafka's names: `streams.num.standby.replicas`,
+    /// `streams.session.timeout.ms`. They replace what the cluster had for the group.
+    pub group_settings: Vec<(String, String)>,
     /// How long a question to the cluster (offsets, metadata, topics) may take.
     pub request_timeout: Duration,
     /// How long one call on a transaction may take. A watchdog ends it a little later, because the
@@ -37,6 +40,7 @@ impl KafkaOptions {
         Self {
             bootstrap: bootstrap.into(),
             properties: Vec::new(),
+            group_settings: Vec::new(),
             request_timeout: Duration::from_secs(15),
             transaction_call_timeout: Duration::from_secs(15),
             rebalance_timeout: Duration::from_secs(60),
@@ -48,6 +52,13 @@ impl KafkaOptions {
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same options with one more setting of each group.
+    #[must_use]
+    pub fn group_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.group_settings.push((name.into(), value.into()));
         self
     }
 
@@ -138,8 +149,9 @@ impl KafkaOptions {
                 "transaction.timeout.ms",
                 seat.transaction_timeout.as_millis().to_string(),
             )
-            // A commit flushes, so lingering only gathers what is written before.
-            .set("linger.ms", "5");
+            // A commit flushes, so lingering delays nobody: it gathers what is written before into
+            // fewer requests, which the client and the broker pay for one by one.
+            .set("linger.ms", "20");
         self.with_properties(config)
     }
 

@@ -9,6 +9,7 @@ use crate::log::{InternalTopic, SubtopologyMetadata, TaskId, TopologyMetadata};
 /// Error codes of the broker.
 pub(super) mod code {
     pub(in crate::log::kafka) const NONE: i16 = 0;
+    pub(in crate::log::kafka) const REQUEST_TIMED_OUT: i16 = 7;
     pub(in crate::log::kafka) const COORDINATOR_LOADING: i16 = 14;
     pub(in crate::log::kafka) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
     pub(in crate::log::kafka) const NOT_COORDINATOR: i16 = 16;
@@ -17,6 +18,7 @@ pub(super) mod code {
     pub(in crate::log::kafka) const GROUP_AUTHORIZATION_FAILED: i16 = 30;
     pub(in crate::log::kafka) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
     pub(in crate::log::kafka) const UNSUPPORTED_VERSION: i16 = 35;
+    pub(in crate::log::kafka) const NOT_CONTROLLER: i16 = 41;
     pub(in crate::log::kafka) const INVALID_REQUEST: i16 = 42;
     pub(in crate::log::kafka) const GROUP_ID_NOT_FOUND: i16 = 69;
     pub(in crate::log::kafka) const GROUP_MAX_SIZE_REACHED: i16 = 81;

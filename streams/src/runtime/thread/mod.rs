@@ -7,12 +7,15 @@
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
 //! go on. A store is never ahead of the log, so nothing is ever wiped for it.
 
+mod panics;
 mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use panics::Panics;
 
 use crate::error::{Error, ProcessError};
 use crate::global::GlobalTables;
@@ -78,6 +81,7 @@ pub struct StreamThread {
     needs_recovery: bool,
     /// Set when the group has removed the member: the next step joins again.
     needs_rejoin: bool,
+    panics: Panics,
     /// True if the last fetch found nothing.
     drained: bool,
     last_tick: Option<Duration>,
@@ -111,6 +115,7 @@ impl StreamThread {
             policy,
             needs_recovery: false,
             needs_rejoin: false,
+            panics: Panics::default(),
             drained: false,
             last_tick: None,
             fetched: Vec::new(),
@@ -203,6 +208,11 @@ impl StreamThread {
                 self.needs_recovery = true;
                 Ok(Progress::Unavailable)
             }
+            Error::Panicked {
+                task,
+                record,
+                message,
+            } => self.after_panic(task, record, message),
             error => {
                 self.needs_recovery = true;
                 Err(error)
@@ -325,7 +335,9 @@ impl StreamThread {
             self.member.recycle(batch);
         }
         if processed > 0 {
-            metrics::counter!("process_records_total").increment(processed as u64);
+            let application = self.shared.application.clone();
+            metrics::counter!("process_records_total", "application" => application)
+                .increment(processed as u64);
             self.policy.dirty(self.shared.moment().elapsed);
         }
         if self.outputs.bytes() >= SEND_BYTES {
@@ -355,10 +367,10 @@ impl StreamThread {
 
     fn commit_if_due(&mut self, now: Moment) -> Result<bool, Error> {
         let drained = self.drained && self.ready_bytes().is_none();
-        if !self
+        let due = self
             .policy
-            .is_due(now.elapsed, self.uncommitted_bytes(), drained)
-        {
+            .is_due(now.elapsed, self.uncommitted_bytes(), drained);
+        if !due && !self.running.values().any(Task::commits_first) {
             return Ok(false);
         }
         self.commit(now)?;
@@ -391,18 +403,22 @@ impl StreamThread {
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
             Err(error) => {
-                metrics::counter!("commit_failures_total").increment(1);
+                let application = self.shared.application.clone();
+                metrics::counter!("commit_failures_total", "application" => application)
+                    .increment(1);
                 tracing::warn!(%error, application = %self.shared.application, "commit failed");
                 return self.recover();
             }
         };
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
+            self.panics.committed(task);
             task.flush_stores(now.wall_clock)?;
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);
-        metrics::counter!("commit_total").increment(1);
+        let application = self.shared.application.clone();
+        metrics::counter!("commit_total", "application" => application).increment(1);
         Ok(())
     }
 }

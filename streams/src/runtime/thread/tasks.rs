@@ -8,6 +8,9 @@ use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, Topic
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::OpeningTask;
 
+/// Where a task begins in each of its inputs.
+type Begin = Vec<(TopicPartition, CommittedOffset)>;
+
 impl StreamThread {
     pub(super) fn follow_assignment(&mut self) -> Result<bool, Error> {
         if let Some(assignment) = self.member.poll_assignment()? {
@@ -142,17 +145,17 @@ impl StreamThread {
         }
         self.begin_restores()?;
         let busy = self.apply_changelogs()?;
-        let restored: Vec<TaskId> = self
-            .restoring
-            .values()
-            .filter(|task| task.active && task.is_restored())
-            .map(|task| task.id)
-            .collect();
+        let now = self.shared.moment().elapsed;
+        let runs = |task: &&Restoring| {
+            task.active && task.is_restored() && !self.panics.holds(task.id, now)
+        };
+        let tasks = self.restoring.values().filter(runs);
+        let restored: Vec<TaskId> = tasks.map(|task| task.id).collect();
         if restored.is_empty() {
             return Ok(busy);
         }
-        for id in restored {
-            self.activate(id)?;
+        for (id, begin) in self.begins(restored)? {
+            self.activate(id, begin)?;
         }
         self.assign_inputs()?;
         self.assign_changelogs()?;
@@ -171,17 +174,25 @@ impl StreamThread {
         if waiting.is_empty() {
             return Ok(());
         }
-        for id in &waiting {
-            self.member.committed(&self.shared.input_partitions(*id))?;
-        }
-        for id in &waiting {
-            let Some(task) = self.restoring.get_mut(id) else {
-                continue;
-            };
-            let bounds = self.reader.bounds(&task.changelogs())?;
-            task.begin(&bounds)?;
+        // One question for all tasks: each may wait behind a fetch that is under way.
+        self.member.committed(&self.inputs_of(&waiting))?;
+        let waits = |task: &&mut Restoring| waiting.contains(&task.id);
+        let tasks = self
+            .restoring
+            .values()
+            .filter(|task| waiting.contains(&task.id));
+        let changelogs: Vec<_> = tasks.flat_map(Restoring::changelogs).collect();
+        let mut bounds = self.reader.bounds(&changelogs)?.into_iter();
+        for task in self.restoring.values_mut().filter(waits) {
+            let own: Vec<_> = bounds.by_ref().take(task.changelogs().len()).collect();
+            task.begin(&own)?;
         }
         self.assign_changelogs()
+    }
+
+    fn inputs_of(&self, tasks: &[TaskId]) -> Vec<TopicPartition> {
+        let inputs = tasks.iter().map(|id| self.shared.input_partitions(*id));
+        inputs.flatten().collect()
     }
 
     pub(super) fn apply_changelogs(&mut self) -> Result<bool, Error> {
@@ -217,28 +228,42 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Makes a restored task run. What the log may refuse comes first: until then the task stays
-    /// among the restoring ones, to be tried again.
-    pub(super) fn activate(&mut self, id: TaskId) -> Result<(), Error> {
-        let partitions = self.shared.input_partitions(id);
+    /// Where each of these tasks begins. One question for all of them, as with their changelogs.
+    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, Begin)>, Error> {
+        let partitions = self.inputs_of(&tasks);
         let committed = self.member.committed(&partitions)?;
-        let begin = self.begin_offsets(&partitions, committed)?;
+        let mut begin = self.begin_offsets(&partitions, committed)?.into_iter();
+        let own = |id| {
+            let inputs = self.shared.input_partitions(id).len();
+            (id, begin.by_ref().take(inputs).collect())
+        };
+        Ok(tasks.into_iter().map(own).collect())
+    }
+
+    /// Makes a restored task run. What the log may refuse, and code of the topology that may panic,
+    /// come first: until then the task stays among the restoring ones, to be tried again.
+    pub(super) fn activate(&mut self, id: TaskId, begin: Begin) -> Result<(), Error> {
         let places = self.shared.places()?;
+        let instance = self.shared.build(id, &places, &mut self.outputs)?;
         let Some(restoring) = self.restoring.remove(&id) else {
             return Ok(());
         };
+        let replayed = restoring.replayed();
         let opening = OpeningTask {
             id,
+            instance,
             stores: restoring.into_stores(),
             globals: self.globals.clone(),
             begin,
             wall_clock: self.shared.moment().wall_clock,
         };
-        let mut task = self.shared.open_task(opening, &places, &mut self.outputs)?;
-        task.init(&mut self.outputs)?;
+        let mut task = self.shared.open_task(opening, &places, &mut self.outputs);
+        self.panics.tell(&mut task);
         self.shared.register(id, task.stores());
-        self.running.insert(id, task);
-        tracing::info!(application = %self.shared.application, task = %id, "task runs");
+        // It is among the running ones before code of the topology is called: the way back finds it.
+        let task = self.running.entry(id).or_insert(task);
+        task.init(&mut self.outputs)?;
+        tracing::info!(application = %self.shared.application, task = %id, replayed, "task runs");
         Ok(())
     }
 
@@ -247,7 +272,7 @@ impl StreamThread {
         &mut self,
         partitions: &[TopicPartition],
         committed: Vec<Option<CommittedOffset>>,
-    ) -> Result<Vec<(TopicPartition, CommittedOffset)>, Error> {
+    ) -> Result<Begin, Error> {
         let bounds = self.member.bounds(partitions)?;
         let mut begin = Vec::with_capacity(partitions.len());
         for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {

@@ -48,6 +48,16 @@ impl<'de> Input<'de> {
 
     /// A number by variable-length zig-zag coding.
     pub(super) fn long(&mut self) -> Result<i64, Error> {
+        match self.bytes.split_first() {
+            Some((&byte @ ..0x80, rest)) => {
+                self.bytes = rest;
+                Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1))
+            }
+            _ => self.long_of_several_bytes(),
+        }
+    }
+
+    fn long_of_several_bytes(&mut self) -> Result<i64, Error> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;

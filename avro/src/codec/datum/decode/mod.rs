@@ -6,6 +6,8 @@
 mod compound;
 mod input;
 
+use std::sync::atomic::Ordering;
+
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
@@ -168,7 +170,21 @@ impl<'de> Deserializer<'de> for ValueReader<'_, 'de> {
 }
 
 impl Record {
-    fn is_read_in_order(&self, names: &[&str]) -> bool {
+    fn is_read_in_order(&self, names: &'static [&'static str]) -> bool {
+        // A struct asks with the same list each time.
+        let list = names.as_ptr() as usize;
+        let all = names.len() == self.fields.len();
+        if all && self.read_in_order_by.load(Ordering::Relaxed) == list {
+            return true;
+        }
+        let in_order = self.has_in_order(names);
+        if in_order && all && !names.is_empty() {
+            self.read_in_order_by.store(list, Ordering::Relaxed);
+        }
+        in_order
+    }
+
+    fn has_in_order(&self, names: &[&str]) -> bool {
         let kept = self.fields.iter().filter(|field| field.kept);
         self.added.is_empty()
             && kept

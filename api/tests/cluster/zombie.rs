@@ -1,0 +1,56 @@
+//! An instance that is stopped past its session and goes on later writes nothing that counts.
+
+use millrace_deploy::market::audit::{Claims, settles};
+use millrace_deploy::market::{Load, Market};
+use tokio::task::block_in_place;
+use tokio::time::Instant;
+
+use crate::drill::{drill, offer, received};
+use crate::facts::{committed, findings};
+use crate::group::{Member, wait_until};
+use crate::servers::{LIMIT, REST, Servers};
+use crate::share::{GROUP, each_order_was_created_once, shared};
+
+const SEED: u64 = 23;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_writes_nothing_twice_and_takes_its_seat_again() {
+    let Some(servers) = block_in_place(|| Servers::start("zombie")) else {
+        return;
+    };
+    let start = || block_in_place(|| Market::start(servers.options())).unwrap();
+    let (healthy, mut zombie) = (start(), start());
+    let (shop, other) = (healthy.shop(), zombie.shop());
+    let admin = shop.admin().await.unwrap();
+    offer(&admin).await;
+    let load = Load::start(&[shop.clone(), other], drill(SEED)).await;
+    let mut load = load.unwrap();
+    block_in_place(|| wait_until(&servers.kafka, GROUP, shared));
+    load.written_since(Instant::now(), LIMIT).await.unwrap();
+
+    zombie.pause().unwrap();
+    let alone = |members: &[Member]| matches!(members, [one] if one.active.len() == 4);
+    block_in_place(|| wait_until(&servers.kafka, GROUP, alone));
+    load.written_since(Instant::now(), LIMIT).await.unwrap();
+    zombie.resume().unwrap();
+    block_in_place(|| wait_until(&servers.kafka, GROUP, shared));
+    load.written_since(Instant::now(), LIMIT).await.unwrap();
+
+    let buyers = load.buyers().to_vec();
+    let promises = load.stop().await.unwrap();
+    let claims = Claims {
+        shop: &shop,
+        buyers: &buyers,
+        promises: &promises,
+        admin: &admin,
+        received: &received(),
+    };
+    let outcomes = settles(&claims, REST).await;
+    let outcomes = outcomes
+        .unwrap_or_else(|error| panic!("{error:#}\n{}\n---\n{}", healthy.log(), zombie.log()));
+    println!("{} orders: {outcomes:?}", promises.count());
+    let facts = block_in_place(|| committed(&servers.kafka, "order-events"));
+    assert_eq!(findings(&facts), Vec::<String>::new());
+    each_order_was_created_once(&facts, &promises.orders.concat());
+    assert!(!healthy.log().contains("rebuilt") && !zombie.log().contains("rebuilt"));
+}
