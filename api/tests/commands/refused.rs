@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use millrace_api::serve::Ground;
-use millrace_deploy::{Kafka, KafkaOptions, require};
+use millrace_deploy::{Kafka, KafkaOptions, Registry, require};
 use millrace_streams::log::{Cleanup, TopicSpec};
 
 use crate::support::{refusal, run, settings, width};
@@ -94,6 +94,12 @@ fn a_topic_with_another_number_of_partitions_is_refused() {
 fn a_broker_or_a_registry_that_does_not_answer_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let line = refused(folder.path(), &["--kafka", "127.0.0.1:1"]);
+    assert!(line.contains("`kafka` needs `registry`"), "{line}");
+    let registry = ["--registry", "http://127.0.0.1:1"];
+    let line = refused(
+        folder.path(),
+        &["--kafka", "127.0.0.1:1", registry[0], registry[1]],
+    );
     assert!(line.contains("127.0.0.1:1"), "{line}");
     let line = refused(folder.path(), &["--registry", "http://127.0.0.1:1"]);
     assert!(line.contains("schema registry"), "{line}");
@@ -106,10 +112,9 @@ fn a_broker_without_the_protocol_of_streams_groups_is_refused() {
         Kafka,
         KafkaOptions::default().with(protocols, "classic,consumer")
     );
+    let registry = require!(Registry);
     let folder = tempfile::tempdir().expect("a folder");
-    let line = refused(
-        folder.path(),
-        &["--kafka", &kafka.bootstrap(), "--only", "inventory"],
-    );
+    let servers = ["--kafka", &kafka.bootstrap(), "--registry", &registry.url()];
+    let line = refused(folder.path(), &servers);
     assert!(line.contains(protocols), "{line}");
 }

@@ -14,7 +14,7 @@ use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::events::inventory::AdjustStock;
 use millrace_avro::keys::{LocationId, Sku};
 use millrace_streams::log::{Log, NewRecord};
-use millrace_streams::{RecordCodec, Timestamp};
+use millrace_streams::RecordCodec;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -128,7 +128,8 @@ impl Market {
             delta,
             reason: "delivery".into(),
         };
-        let at = Timestamp::from_millis(1_700_000_000_000);
+        // retention drops what is old
+        let at = millrace_api::clock::now();
         let event = Event::new(Meta::new(EventId::new(id), "/test", at), command);
         codec.encode(sku, &event, at).expect("bytes")
     }

@@ -39,7 +39,10 @@ async fn records_and_states_are_shown_as_lines_of_json() {
     let commands = lines(folder, &["log", "dump", "inventory-commands"]);
     let first = &commands[0];
     assert_eq!((commands.len(), &first["offset"]), (2, &0.into()));
-    assert_eq!(first["timestamp"], 1_700_000_000_000_i64);
+    assert!(
+        first["timestamp"].as_i64() > Some(1_700_000_000_000),
+        "{first}"
+    );
     assert_eq!(
         (&first["key"], &first["headers"]["ce_id"]),
         (&"mug-red".into(), &"one".into())
