@@ -8,6 +8,7 @@ use crate::catalog::Topic;
 use crate::headers::{HeaderList, Headers};
 use crate::log::NewRecord;
 use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::store::{Timestamped, split_timestamp};
 use crate::time::Timestamp;
 
 /// The serdes of one topic.
@@ -35,19 +36,16 @@ impl<K: Data, V: Data> RecordCodec<K, V> {
     /// # Errors
     /// When a resource that a serde needs is absent or refuses.
     pub fn new(topic: Topic<K, V>, resources: &Resources) -> Result<Self, SerdeError> {
-        let name = topic.name();
+        Self::of(topic.name(), resources)
+    }
+
+    /// As [`RecordCodec::new`], for a topic that no constant names.
+    pub(crate) fn of(topic: &str, resources: &Resources) -> Result<Self, SerdeError> {
+        let (keys, values) = serdes::<K, V>(topic, resources)?;
         Ok(Self {
-            topic: name.into(),
-            keys: K::serde(&SerdeContext {
-                topic: name,
-                role: Role::Key,
-                resources,
-            })?,
-            values: V::serde(&SerdeContext {
-                topic: name,
-                role: Role::Value,
-                resources,
-            })?,
+            topic: topic.into(),
+            keys,
+            values,
         })
     }
 
@@ -61,7 +59,20 @@ impl<K: Data, V: Data> RecordCodec<K, V> {
         value: &V,
         timestamp: Timestamp,
     ) -> Result<NewRecord, SerdeError> {
-        let mut headers = HeaderList::new();
+        self.encode_with_headers(key, value, HeaderList::new(), timestamp)
+    }
+
+    /// As [`RecordCodec::encode`], with headers; serdes may add their own.
+    ///
+    /// # Errors
+    /// As [`RecordCodec::encode`].
+    pub fn encode_with_headers(
+        &mut self,
+        key: &K,
+        value: &V,
+        mut headers: HeaderList,
+        timestamp: Timestamp,
+    ) -> Result<NewRecord, SerdeError> {
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         let key = self.keys.serialize(key, &mut headers, &mut key_bytes)?;
         let value = self
@@ -89,6 +100,46 @@ impl<K: Data, V: Data> RecordCodec<K, V> {
         let key = self.keys.deserialize(key, headers)?;
         Ok((key, self.values.deserialize(value, headers)?))
     }
+}
+
+/// The serdes of keys and values for `topic`, which may be a store's changelog.
+pub(crate) fn serdes<K: Data, V: Data>(
+    topic: &str,
+    resources: &Resources,
+) -> Result<(K::Serde, V::Serde), SerdeError> {
+    let at = |role| SerdeContext {
+        topic,
+        role,
+        resources,
+    };
+    Ok((K::serde(&at(Role::Key))?, V::serde(&at(Role::Value))?))
+}
+
+/// Writes a key as bytes into `into`; a key that is null has none.
+pub(crate) fn encode_key<K, S: Serde<K>>(
+    keys: &mut S,
+    key: &K,
+    into: &mut Vec<u8>,
+) -> Result<(), SerdeError> {
+    into.clear();
+    // A store's keys have no headers: what a serde adds is dropped.
+    match keys.serialize(key, &mut HeaderList::new(), into)? {
+        Presence::Value => Ok(()),
+        Presence::Null => Err(SerdeError::Null { what: "key" }),
+    }
+}
+
+/// The value and its timestamp, from a store's bytes.
+pub(crate) fn decode_stored<V, S: Serde<V>>(
+    values: &mut S,
+    stored: &[u8],
+) -> Result<Timestamped<V>, SerdeError> {
+    let (timestamp, bytes) = split_timestamp(stored).ok_or_else(|| SerdeError::Malformed {
+        what: "stored value",
+        reason: format!("{} bytes, shorter than its timestamp", stored.len()),
+    })?;
+    let value = values.deserialize(Some(bytes), Headers::EMPTY)?;
+    Ok(Timestamped { value, timestamp })
 }
 
 impl<K: Data, V: Data> fmt::Debug for RecordCodec<K, V> {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use millrace_state::StoreReader;
 
 use crate::catalog::Store;
+use crate::codec::{decode_stored, encode_key};
 use crate::error::ProcessError;
-use crate::headers::{HeaderList, Headers};
 use crate::partitioner::partition_of;
-use crate::serde::{Data, Presence, Role, Serde, SerdeError};
-use crate::store::{StoreAccess, split_timestamp};
+use crate::serde::{Data, Role};
+use crate::store::StoreAccess;
 use crate::topology::Locator;
 
 /// The global tables of a topology, in the order of their definition.
@@ -46,7 +46,6 @@ pub(crate) struct GlobalLookup<K: Data, V: Data> {
     keys: K::Serde,
     values: V::Serde,
     key: Vec<u8>,
-    unused_headers: HeaderList,
 }
 
 impl<K: Data, V: Data> GlobalLookup<K, V> {
@@ -57,7 +56,6 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
             keys: locator.places.serde::<K>(topic, Role::Key)?,
             values: locator.places.serde::<V>(topic, Role::Value)?,
             key: Vec::new(),
-            unused_headers: HeaderList::new(),
         })
     }
 
@@ -67,23 +65,14 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
         cx: &impl StoreAccess,
         key: &K,
     ) -> Result<Option<V>, ProcessError> {
-        self.key.clear();
-        let presence = self
-            .keys
-            .serialize(key, &mut self.unused_headers, &mut self.key)?;
-        if presence == Presence::Null {
-            return Err(SerdeError::Null { what: "key" }.into());
-        }
+        encode_key(&mut self.keys, key, &mut self.key)?;
         let globals = &cx.task().globals;
         let Some(partition) = globals.partition_with(self.table, &self.key) else {
             return Ok(None);
         };
         let stored = partition.get(&self.key)?;
-        let value = stored
-            .as_deref()
-            .and_then(split_timestamp)
-            .map(|(_, value)| value);
-        let decode = |value| self.values.deserialize(Some(value), Headers::EMPTY);
-        Ok(value.map(decode).transpose()?)
+        let decode = |stored: &[u8]| decode_stored(&mut self.values, stored);
+        let found = stored.as_deref().map(decode).transpose()?;
+        Ok(found.map(|found| found.value))
     }
 }

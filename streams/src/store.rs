@@ -8,9 +8,10 @@ use std::fmt;
 use millrace_state::StoreOptions;
 
 use crate::catalog::Store;
+use crate::codec::{decode_stored, encode_key};
 use crate::error::{ProcessError, ProcessResult};
 use crate::headers::{HeaderList, Headers};
-use crate::serde::{Data, Presence, Role, Serde, SerdeError};
+use crate::serde::{Data, Presence, Role, Serde};
 use crate::task::{Pairs, TaskContext};
 use crate::time::Timestamp;
 use crate::topology::Locator;
@@ -125,6 +126,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     ) -> ProcessResult {
         self.encode_key(key)?;
         self.value.clear();
+        self.unused_headers.clear();
         self.value.extend_from_slice(&at.as_millis().to_be_bytes());
         match self
             .values
@@ -193,14 +195,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     }
 
     fn encode_key(&mut self, key: &K) -> Result<(), ProcessError> {
-        self.key.clear();
-        match self
-            .keys
-            .serialize(key, &mut self.unused_headers, &mut self.key)?
-        {
-            Presence::Value => Ok(()),
-            Presence::Null => Err(SerdeError::Null { what: "key" }.into()),
-        }
+        Ok(encode_key(&mut self.keys, key, &mut self.key)?)
     }
 }
 
@@ -214,15 +209,8 @@ fn decode<V, S: Serde<V>>(
     values: &mut S,
     stored: Option<&[u8]>,
 ) -> Result<Option<Timestamped<V>>, ProcessError> {
-    let Some(stored) = stored else {
-        return Ok(None);
-    };
-    let (timestamp, bytes) = split_timestamp(stored).ok_or_else(|| SerdeError::Malformed {
-        what: "stored value",
-        reason: format!("{} bytes, shorter than its timestamp", stored.len()),
-    })?;
-    let value = values.deserialize(Some(bytes), Headers::EMPTY)?;
-    Ok(Some(Timestamped { value, timestamp }))
+    let decoded = stored.map(|stored| decode_stored(values, stored));
+    Ok(decoded.transpose()?)
 }
 
 /// What a store handle works on: the context of a processor, or of a task.

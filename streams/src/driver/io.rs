@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{TestRecord, TopologyTestDriver};
+use crate::catalog::Topic;
+use crate::codec::RecordCodec;
 use crate::error::Error;
 use crate::headers::HeaderList;
 use crate::log::{Offset, TopicSlot};
-use crate::serde::{Data, Presence, Resources, Role, Serde, SerdeContext, SerdeError};
+use crate::serde::Data;
 use crate::store::KeyValueStore;
 use crate::task::Task;
 use crate::time::Timestamp;
@@ -17,8 +19,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct TestInput<'a, K, V> {
     pub(super) driver: &'a mut TopologyTestDriver,
-    pub(super) topic: &'static str,
-    pub(super) types: PhantomData<fn(K, V)>,
+    pub(super) topic: Topic<K, V>,
 }
 
 impl<K: Data, V: Data> TestInput<'_, K, V> {
@@ -38,35 +39,18 @@ impl<K: Data, V: Data> TestInput<'_, K, V> {
         &mut self,
         key: &K,
         value: &V,
-        mut headers: HeaderList,
+        headers: HeaderList,
         timestamp: Timestamp,
     ) -> Result<(), Error> {
-        let resources = self.driver.places.resources.clone();
-        let key = to_bytes(self.topic, Role::Key, &resources, key, &mut headers);
-        let key = key.map_err(Error::Query)?;
-        let value = to_bytes(self.topic, Role::Value, &resources, value, &mut headers);
-        let value = value.map_err(Error::Query)?;
-        let (key, value) = (key.as_deref(), value.as_deref());
+        let codec = RecordCodec::new(self.topic, &self.driver.places.resources);
+        let record =
+            codec.and_then(|mut codec| codec.encode_with_headers(key, value, headers, timestamp));
+        let record = record.map_err(Error::Query)?;
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let headers = record.headers.view();
         self.driver
-            .pipe_raw(self.topic, key, value, headers.view(), timestamp)
+            .pipe_raw(self.topic.name(), key, value, headers, timestamp)
     }
-}
-
-fn to_bytes<T: Data>(
-    topic: &str,
-    role: Role,
-    resources: &Resources,
-    value: &T,
-    headers: &mut HeaderList,
-) -> Result<Option<Vec<u8>>, SerdeError> {
-    let mut bytes = Vec::new();
-    let mut serde = T::serde(&SerdeContext {
-        topic,
-        role,
-        resources,
-    })?;
-    let presence = serde.serialize(value, headers, &mut bytes)?;
-    Ok((presence == Presence::Value).then_some(bytes))
 }
 
 /// Reads what a driver's topology has written to one topic; each record once.
@@ -87,24 +71,10 @@ impl<K: Data, V: Data> TestOutput<'_, K, V> {
         let Some(raw) = written.and_then(VecDeque::pop_front) else {
             return Ok(None);
         };
-        let topic = &*self.topic;
-        let resources = &self.driver.places.resources;
-        let decode = || {
-            let key = K::serde(&SerdeContext {
-                topic,
-                role: Role::Key,
-                resources,
-            })?
-            .deserialize(raw.key.as_deref(), raw.headers.view())?;
-            let value = V::serde(&SerdeContext {
-                topic,
-                role: Role::Value,
-                resources,
-            })?
-            .deserialize(raw.value.as_deref(), raw.headers.view())?;
-            Ok((key, value))
-        };
-        let (key, value) = decode().map_err(Error::Query)?;
+        let codec = RecordCodec::<K, V>::of(&self.topic, &self.driver.places.resources);
+        let (bytes, value) = (raw.key.as_deref(), raw.value.as_deref());
+        let decoded = codec.and_then(|mut codec| codec.decode(bytes, value, raw.headers.view()));
+        let (key, value) = decoded.map_err(Error::Query)?;
         Ok(Some(TestRecord {
             key,
             value,

@@ -179,8 +179,7 @@ impl TopologyTestDriver {
     pub fn input<K: Data, V: Data>(&mut self, topic: Topic<K, V>) -> TestInput<'_, K, V> {
         TestInput {
             driver: self,
-            topic: topic.name(),
-            types: PhantomData,
+            topic,
         }
     }
 

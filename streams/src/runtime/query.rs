@@ -8,11 +8,11 @@ use millrace_state::StoreReader;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Store;
+use crate::codec::{decode_stored, encode_key, serdes};
 use crate::error::{Error, ProcessError};
-use crate::headers::{HeaderList, Headers};
+use crate::headers::Headers;
 use crate::partitioner::partition_of;
-use crate::serde::{Data, Resources, Role, Serde, SerdeContext, SerdeError};
-use crate::store::{Timestamped, split_timestamp};
+use crate::serde::{Data, Resources, Serde, SerdeError};
 use crate::task::pairs;
 
 /// The stores that this instance holds now, by name and partition.
@@ -66,21 +66,11 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
         topic: &str,
         resources: &Resources,
     ) -> Result<Self, SerdeError> {
-        let keys = K::serde(&SerdeContext {
-            topic,
-            role: Role::Key,
-            resources,
-        })?;
-        let values = V::serde(&SerdeContext {
-            topic,
-            role: Role::Value,
-            resources,
-        })?;
         Ok(Self {
             name: store.name(),
             registry,
             partitions,
-            serdes: Mutex::new((keys, values)),
+            serdes: Mutex::new(serdes::<K, V>(topic, resources)?),
         })
     }
 
@@ -92,14 +82,16 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
         let mut serdes = self.serdes.lock();
         let (keys, values) = &mut *serdes;
         let mut bytes = Vec::new();
-        keys.serialize(key, &mut HeaderList::new(), &mut bytes)
-            .map_err(query_error)?;
+        encode_key(keys, key, &mut bytes).map_err(query_error)?;
         let partition = partition_of(&bytes, self.partitions);
         let Some(reader) = self.registry.partition(self.name, partition) else {
             return Ok(None);
         };
         let stored = reader.get(&bytes)?;
-        let decoded = decode(values, stored.as_deref()).map_err(query_error)?;
+        let decoded = stored
+            .as_deref()
+            .map(|stored| decode_stored(values, stored));
+        let decoded = decoded.transpose().map_err(query_error)?;
         Ok(decoded.map(|stored| stored.value))
     }
 
@@ -117,9 +109,8 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
                 let key = keys
                     .deserialize(Some(&key), Headers::EMPTY)
                     .map_err(query_error)?;
-                if let Some(stored) = decode(values, Some(&stored)).map_err(query_error)? {
-                    found.push((key, stored.value));
-                }
+                let stored = decode_stored(values, &stored).map_err(query_error)?;
+                found.push((key, stored.value));
             }
         }
         Ok(found)
@@ -130,19 +121,6 @@ impl<K: Data, V: Data> fmt::Debug for QueryableStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "QueryableStore({})", self.name)
     }
-}
-
-fn decode<V, S: Serde<V>>(
-    values: &mut S,
-    stored: Option<&[u8]>,
-) -> Result<Option<Timestamped<V>>, SerdeError> {
-    let Some((timestamp, bytes)) = stored.and_then(split_timestamp) else {
-        return Ok(None);
-    };
-    Ok(Some(Timestamped {
-        value: values.deserialize(Some(bytes), Headers::EMPTY)?,
-        timestamp,
-    }))
 }
 
 fn store_error(error: ProcessError) -> Error {
