@@ -51,6 +51,11 @@ impl Cache {
         following.context("views in Redis")
     }
 
+    /// Whether there is a cache that instances share.
+    pub fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// A cart with lines, if it is known here.
     pub async fn cart(&self, id: &CartId) -> Option<CartView> {
         let redis = self.awake()?;

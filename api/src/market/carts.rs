@@ -222,7 +222,7 @@ async fn show(
         // A guest gets a token with the first line.
         holder.fresh_token = None;
     }
-    Ok(answer(&app, &holder).await)
+    answer(&app, &holder).await
 }
 
 async fn add(
@@ -297,7 +297,7 @@ async fn give(app: &Market, holder: &Holder, command: CartCommand) -> Result<Res
         .ask(meta, message, app.settings.times.command_wait)
         .await?
     else {
-        let mut response = answer(app, holder).await;
+        let mut response = answer(app, holder).await?;
         *response.status_mut() = StatusCode::ACCEPTED;
         return Ok(response);
     };
@@ -307,11 +307,11 @@ async fn give(app: &Market, holder: &Holder, command: CartCommand) -> Result<Res
             .filter(|seen| seen.view.version >= reply.version)
     };
     app.settled(&ViewKey::Cart(holder.cart.clone()), look).await;
-    Ok(answer(app, holder).await)
+    answer(app, holder).await
 }
 
-async fn answer(app: &Market, holder: &Holder) -> Response {
-    let mut cart = match app.cart(&holder.cart).await {
+async fn answer(app: &Market, holder: &Holder) -> Result<Response> {
+    let mut cart = match app.cart(&holder.cart).await? {
         Some(cart) => CartView::clone(&cart),
         None => empty_cart(app, holder),
     };
@@ -323,7 +323,7 @@ async fn answer(app: &Market, holder: &Holder) -> Response {
     if let Some(Ok(token)) = token {
         response.headers_mut().insert(CART_TOKEN, token);
     }
-    response
+    Ok(response)
 }
 
 fn empty_cart(app: &Market, holder: &Holder) -> CartView {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use millrace_avro::event::Meta;
@@ -112,15 +112,26 @@ impl Market {
         &self.idempotency
     }
 
-    /// A cart: from memory, or from the shared cache while memory catches up and that is newer.
-    async fn cart(&self, id: &CartId) -> Option<Arc<CartView>> {
-        let known = self.views.cart(id).map(|seen| seen.view);
-        if self.views.caught_up() {
-            return known;
+    /// A cart: from memory, or while that catches up from the shared cache, as soon as one of them
+    /// knows.
+    ///
+    /// # Errors
+    /// 503 when neither knows in time.
+    async fn cart(&self, id: &CartId) -> Result<Option<Arc<CartView>>> {
+        let deadline = Instant::now() + self.settings.times.command_wait;
+        loop {
+            // Asked first: what is read afterwards is as new as the answer says.
+            let caught_up = self.views.caught_up();
+            let known = self.views.cart(id).map(|seen| seen.view);
+            if caught_up {
+                return Ok(known);
+            }
+            if let Some(cached) = self.cache.cart(id).await.map(Arc::new) {
+                let carts = known.into_iter().chain([cached]);
+                return Ok(carts.rev().max_by_key(|cart| cart.version));
+            }
+            wait_for_views(deadline).await?;
         }
-        let cached = self.cache.cart(id).await.map(Arc::new);
-        let carts = known.into_iter().chain(cached);
-        carts.rev().max_by_key(|cart| cart.version)
     }
 
     /// What is available of a SKU, by the newest that is known.
@@ -232,17 +243,29 @@ pub fn router(app: App) -> axum::Router {
         .with_state(app)
 }
 
-/// Lets a request wait until the views have caught up with the log, as long as is usual.
+/// Lets a request wait until the views have caught up with the log, as long as is usual. Only a
+/// cart that the shared cache may know is shown before.
 async fn caught_up(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_read = request.method() == Method::GET && request.uri().path() == "/api/cart";
+    if is_read && app.cache.is_shared() {
+        return next.run(request).await;
+    }
     let deadline = Instant::now() + app.settings.times.command_wait;
     while !app.views.caught_up() {
-        if Instant::now() > deadline {
-            let problem = Problem::new(Kind::Unavailable).retry_after(1);
+        if let Err(problem) = wait_for_views(deadline).await {
             return problem.into_response();
         }
-        sleep(LOOK).await;
     }
     next.run(request).await
+}
+
+/// Waits a little for the views to catch up; 503 once it is `deadline`.
+async fn wait_for_views(deadline: Instant) -> Result<()> {
+    if Instant::now() > deadline {
+        return Err(Problem::new(Kind::Unavailable).retry_after(1));
+    }
+    sleep(LOOK).await;
+    Ok(())
 }
 
 async fn problems() -> Response {

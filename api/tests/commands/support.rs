@@ -13,8 +13,8 @@ use millrace_avro::catalog::INVENTORY_COMMANDS;
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::events::inventory::AdjustStock;
 use millrace_avro::keys::{LocationId, Sku};
-use millrace_streams::log::{Log, NewRecord};
 use millrace_streams::RecordCodec;
+use millrace_streams::log::{Log, NewRecord};
 use serde_json::Value;
 use tempfile::TempDir;
 

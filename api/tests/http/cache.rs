@@ -140,7 +140,9 @@ async fn an_instance_that_still_reads_its_log_shows_carts_from_redis() {
         cache: Cache::open(Some(&redis.url())).unwrap(),
         gateways: Arc::new(NoGateways),
     };
-    let second = Market::open(first.settings.clone(), first.sql.clone(), ports);
+    let mut settings = first.settings.clone();
+    settings.times.command_wait = Duration::from_secs(5);
+    let second = Market::open(settings, first.sql.clone(), ports);
     let routes = market::router(second.await.unwrap());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/cart", listener.local_addr().unwrap());
@@ -164,6 +166,13 @@ async fn an_instance_that_still_reads_its_log_shows_carts_from_redis() {
     })
     .await;
     drop(redis);
-    let empty = tokio::time::timeout(Duration::from_secs(10), read()).await;
-    assert_eq!(empty.expect("nothing waits for redis")["items"], json!([]));
+    let unknown = reqwest::Client::new().get(&url);
+    let unknown = unknown.header("x-cart-token", &guest).send();
+    let unknown = tokio::time::timeout(Duration::from_secs(20), unknown).await;
+    let unknown = unknown.expect("nothing waits for redis").unwrap();
+    assert_eq!(
+        unknown.status(),
+        503,
+        "a cart that nobody knows is not called empty"
+    );
 }
