@@ -27,7 +27,8 @@ fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            print!("{error}");
+            // To nobody, if whoever asked has gone.
+            error.print().ok();
             return ExitCode::SUCCESS;
         }
         Err(error) => return failed(&one_line(&error)),
@@ -35,8 +36,15 @@ fn main() -> ExitCode {
     let settled = cli.settle().map_err(anyhow::Error::from);
     match settled.and_then(|(command, settings)| run(command, settings)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("error: {error:#}")),
     }
+}
+
+/// Whether a reader such as `head` has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn failed(line: &str) -> ExitCode {

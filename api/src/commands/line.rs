@@ -54,7 +54,7 @@ impl Lines {
 /// Headers by name; one that is there several times is an array.
 fn headers(headers: Headers<'_>) -> Map<String, Value> {
     let mut map = Map::new();
-    for (name, value) in headers.iter() {
+    for (name, value) in headers {
         let value = value.map_or(Value::Null, plain);
         match map.get_mut(name) {
             None => drop(map.insert(name.to_owned(), value)),

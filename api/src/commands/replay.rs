@@ -39,7 +39,7 @@ pub(super) fn replay(
     let mut member = alone::join(log, &format!("{topic}-replay"), source(topic))?;
     let all = (0..count).map(|partition| TopicPartition::new(topic, partition));
     let mut run = Run::begin(log, member.as_mut(), all.collect(), dry_run)?;
-    let ended = run.to_the_end(out);
+    let ended = run.put_all_back(out);
     let (back, left) = (run.back, run.left);
     member.leave()?;
     ended?;
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn to_the_end(&mut self, out: &mut dyn Write) -> Result<()> {
+    fn put_all_back(&mut self, out: &mut dyn Write) -> Result<()> {
         let (mut batches, mut silent) = (Vec::new(), 0);
         while self.places.values().any(|(at, end)| at < end) {
             self.member.fetch(MAX_WAIT, &mut batches)?;

@@ -103,7 +103,7 @@ fn show(plan: &Plan, out: &mut dyn Write) -> Result<()> {
     Ok(writeln!(out, "{kept}")?)
 }
 
-fn list<'a>(names: BTreeSet<&'a str>) -> String {
+fn list(names: BTreeSet<&str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
