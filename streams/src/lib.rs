@@ -1,5 +1,4 @@
-//! Stateful stream processing as a library, with the model of Kafka Streams.
-
+#![doc = include_str!("../docs/overview.md")]
 #![deny(missing_docs)]
 
 pub mod catalog;

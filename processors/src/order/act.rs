@@ -1,12 +1,15 @@
 //! The acts that follow a transition, each with its effects.
 
+use std::collections::BTreeSet;
+
 use millrace_avro::event::EventId;
 use millrace_avro::events::carts::{CartCommand, CheckOutCart};
 use millrace_avro::events::inventory::{
     CommitReservation, InventoryCommand, ReleaseReservation, ShipReservation,
 };
 use millrace_avro::events::orders::{
-    CaptureMode, OrderOverdue, OrderPaymentRequested, OrderRestCancelled, ReservationStatus,
+    CaptureMode, OrderLine, OrderOverdue, OrderPaymentRequested, OrderRestCancelled,
+    ReservationStatus,
 };
 use millrace_avro::events::payments::{
     AttemptStatus, CapturePayment, PaymentCommand, RefundPayment, StartPayment, UndoPayments,
@@ -17,7 +20,7 @@ use millrace_avro::money::{Money, MoneyError, in_currency};
 use super::OrderEffect;
 use super::guard::kept;
 use super::run::Run;
-use super::ship::{all_that_is_left, count_shipped, left, take};
+use super::ship::{all_that_is_left, count_shipped, left, lost, take};
 use super::view::status_name;
 use crate::emit::Note;
 use crate::pricing::share_of_line;
@@ -40,6 +43,8 @@ pub enum Act {
     Ship,
     /// Cancel what has not left, and refund it.
     CancelRest,
+    /// Cancel the lines whose goods could not be had again, and refund them.
+    CancelLost,
     /// Tell that the order waits for too long.
     Overdue,
     /// Tell the audit log that somebody has to look.
@@ -56,6 +61,7 @@ impl Run<'_> {
             Act::EmptyCart => self.empty_cart(),
             Act::Ship => self.ship_planned(),
             Act::CancelRest => self.cancel_rest(),
+            Act::CancelLost => self.cancel_lost(),
             Act::Overdue => self.overdue(),
             Act::Alert => self.alert(),
         }
@@ -153,7 +159,7 @@ impl Run<'_> {
         let command = CheckOutCart {
             cart_id: cart_id.clone(),
             order_id: self.order.order_id.clone(),
-            lines: all_that_is_left(&self.order),
+            lines: all_that_is_left(&self.order.lines),
         };
         let command = self.emit.event::<CartCommand>(command);
         self.effects.push(OrderEffect::Cart(cart_id, command));
@@ -209,8 +215,22 @@ impl Run<'_> {
     }
 
     fn cancel_rest(&mut self) {
-        let items = all_that_is_left(&self.order);
-        let refund = match self.value_of_rest() {
+        self.release_all();
+        let rest = self.order.lines.iter().map(|line| line.sku.clone());
+        let rest = rest.collect();
+        self.cancel_lines(&rest);
+    }
+
+    fn cancel_lost(&mut self) {
+        let lost = lost(&self.order);
+        self.cancel_lines(&lost);
+    }
+
+    /// Cancels what is left of some SKUs, and owes the customer its value.
+    fn cancel_lines(&mut self, skus: &BTreeSet<Sku>) {
+        let goes = |line: &&OrderLine| skus.contains(&line.sku);
+        let items = all_that_is_left(self.order.lines.iter().filter(goes));
+        let refund = match self.value_of_rest(skus) {
             Ok(value) => value,
             Err(error) => {
                 self.audit(Note::alert("invalid-amount", error.to_string()));
@@ -218,43 +238,49 @@ impl Run<'_> {
             }
         };
         for line in &mut self.order.lines {
-            line.cancelled += left(line);
+            if skus.contains(&line.sku) {
+                line.cancelled += left(line);
+            }
         }
-        self.release_all();
         self.fact(OrderRestCancelled {
             order_id: self.order.order_id.clone(),
             user_id: self.order.user_id.clone(),
             items,
             refund,
         });
-        self.refund_rest(refund);
+        self.order.refund_owed_minor += refund.minor;
+        self.refund_owed();
     }
 
-    fn value_of_rest(&self) -> Result<Money, MoneyError> {
+    fn value_of_rest(&self, skus: &BTreeSet<Sku>) -> Result<Money, MoneyError> {
         in_currency(self.order.currency, |ledger| {
             let mut value = ledger.zero();
             for line in &self.order.lines {
-                let before = line.shipped + line.cancelled;
-                value += ledger.take(share_of_line(line, before, left(line))?)?;
+                if skus.contains(&line.sku) {
+                    let before = line.shipped + line.cancelled;
+                    value += ledger.take(share_of_line(line, before, left(line))?)?;
+                }
             }
             ledger.money(value)
         })
     }
 
-    fn refund_rest(&mut self, value: Money) {
+    /// Gives back what is owed, as far as it has been taken: a capture may still be under way.
+    pub(super) fn refund_owed(&mut self) {
         let kept = self.order.payments.as_ref().map_or(0, kept);
-        let amount = Money::new(value.minor.min(kept), value.currency);
-        if amount.minor <= 0 {
+        let minor = self.order.refund_owed_minor.min(kept);
+        if minor <= 0 {
             return;
         }
-        let order = EventId::new(self.order.order_id.as_str());
-        let id = EventId::derive(&order, "refund-of-rest", 0);
+        self.order.refund_owed_minor -= minor;
+        let cause = EventId::new(self.emit.cause_id());
+        let id = EventId::derive(&cause, "refund-of-rest", 0);
         self.ask_payments(RefundPayment {
             order_id: self.order.order_id.clone(),
             // Invariant: a derived id is a UUID, which every key may be.
             refund_id: RefundId::new(id.as_str()).expect("a UUID is a key"),
             payment_id: None,
-            amount,
+            amount: Money::new(minor, self.order.currency),
             reason: "rest-cancelled".to_owned(),
         });
     }

@@ -4,6 +4,7 @@ use millrace_avro::events::orders::{CaptureMode, OrderState};
 use millrace_avro::events::payments::{AttemptStatus, PaymentStanding};
 
 use super::OrderLimits;
+use super::ship::{left, lost};
 
 /// A question about an order, as it is after what was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Guard {
     Settled,
     /// Is nothing left to ship, once this shipment has left?
     NothingLeft,
+    /// Is nothing left to ship but goods that could not be had again?
+    OnlyLostLeft,
 }
 
 impl Guard {
@@ -26,6 +29,7 @@ impl Guard {
             Self::AttemptsLeft => order.payment_attempts < limits.payment_attempts_max,
             Self::Settled => is_settled(order),
             Self::NothingLeft => ships_all,
+            Self::OnlyLostLeft => only_lost_left(order),
         }
     }
 }
@@ -53,6 +57,12 @@ pub(super) fn is_settled(order: &OrderState) -> bool {
     all_heard_of
         && !standing.attempts.iter().any(|a| is_live(a.status))
         && standing.captured.minor == standing.refunded.minor
+}
+
+fn only_lost_left(order: &OrderState) -> bool {
+    let lost = lost(order);
+    let mut open = order.lines.iter().filter(|line| left(line) > 0);
+    open.all(|line| lost.contains(&line.sku))
 }
 
 /// True if the payments know of every attempt that was begun.

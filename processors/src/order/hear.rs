@@ -125,6 +125,7 @@ impl Run<'_> {
         self.order.payments = Some(news.clone());
         let input = classify_payments(&self.order, news);
         self.heed(input);
+        self.refund_owed();
     }
 
     /// Does what the table says about an event that is news.

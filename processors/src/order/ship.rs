@@ -1,10 +1,13 @@
 //! Goods that leave: which lines a shipment serves, and from where its pieces come.
 
+use std::collections::BTreeSet;
+
 use millrace_avro::events::common::rfc3339;
 use millrace_avro::events::orders::{
-    OrderLine, OrderShipmentRequested, OrderState, ReservationPart, ReservationStatus, Shipment,
-    ShippedItem,
+    LineReservation, OrderLine, OrderShipmentRequested, OrderState, ReservationPart,
+    ReservationStatus, Shipment, ShippedItem,
 };
+use millrace_avro::keys::Sku;
 use millrace_streams::Timestamp;
 
 use crate::emit::Refusal;
@@ -26,7 +29,7 @@ impl Plan {
         at: Timestamp,
     ) -> Result<Self, Refusal> {
         let items = match asked.items.as_slice() {
-            [] => all_that_is_left(order),
+            [] => all_that_is_left(&order.lines),
             items => sum_by_sku(items),
         };
         for item in &items {
@@ -51,19 +54,25 @@ pub(super) fn left(line: &OrderLine) -> i64 {
     line.quantity - line.shipped - line.cancelled
 }
 
-/// Everything that is left of an order, one item per SKU.
-pub(super) fn all_that_is_left(order: &OrderState) -> Vec<ShippedItem> {
-    let items: Vec<_> = order
-        .lines
-        .iter()
-        .map(|line| ShippedItem {
-            sku: line.sku.clone(),
-            quantity: left(line),
-        })
-        .collect();
+/// Everything that is left of some lines, one item per SKU.
+pub(super) fn all_that_is_left<'a>(
+    lines: impl IntoIterator<Item = &'a OrderLine>,
+) -> Vec<ShippedItem> {
+    let items = lines.into_iter().map(|line| ShippedItem {
+        sku: line.sku.clone(),
+        quantity: left(line),
+    });
+    let items: Vec<_> = items.collect();
     let mut items = sum_by_sku(&items);
     items.retain(|item| item.quantity > 0);
     items
+}
+
+/// The SKUs whose goods had expired and could not be had again.
+pub(super) fn lost(order: &OrderState) -> BTreeSet<Sku> {
+    let failed = |r: &&LineReservation| r.status == ReservationStatus::CommitFailed;
+    let lost = order.reservations.iter().filter(failed);
+    lost.map(|reservation| reservation.sku.clone()).collect()
 }
 
 fn sum_by_sku(items: &[ShippedItem]) -> Vec<ShippedItem> {

@@ -108,7 +108,8 @@ pub const fn is_terminal(state: OrderStatus) -> bool {
 }
 
 use Act::{
-    Alert, CancelRest, CommitAll, EmptyCart, NextAttempt, Overdue, ReleaseAll, Ship, UndoPayments,
+    Alert, CancelLost, CancelRest, CommitAll, EmptyCart, NextAttempt, Overdue, ReleaseAll, Ship,
+    UndoPayments,
 };
 use Cell::{Audit, Go, Illegal, NoOp, Stay, When};
 use OrderStatus as S;
@@ -118,6 +119,12 @@ const COMPENSATE: &[Act] = &[ReleaseAll, UndoPayments];
 const RELEASE: Cell = Stay(&[ReleaseAll]);
 const UNDO: Cell = Stay(&[UndoPayments]);
 const SETTLE: Cell = When(Guard::Settled, &Go(S::Cancelled, &[]), &NoOp);
+/// A line that cannot be had again is cancelled and refunded; what has left stays sold.
+const LOSE: Cell = When(
+    Guard::OnlyLostLeft,
+    &Go(S::Shipped, &[CancelLost]),
+    &Stay(&[CancelLost]),
+);
 const SHIP: Cell = When(
     Guard::NothingLeft,
     &Go(S::Shipped, &[Ship]),
@@ -189,7 +196,7 @@ const TABLE: [Row; STATES.len()] = [
         /* payment progress    */ NoOp,
         /* refunded in full    */ NoOp, // the return dimension tells it
         /* reservation expired */ NoOp,
-        /* commit failed       */ Audit,
+        /* commit failed       */ LOSE,
         /* stock progress      */ NoOp,
         /* cancel              */ Go(S::Shipped, &[CancelRest]), // only what is left
         /* ship                */ SHIP,
@@ -206,8 +213,8 @@ const TABLE: [Row; STATES.len()] = [
         /* payment progress    */ NoOp,
         /* refunded in full    */ NoOp, // the return dimension tells it
         /* reservation expired */ NoOp,
-        /* commit failed       */ Audit,
-        /* stock progress      */ NoOp,
+        /* commit failed       */ NoOp, // of a line that was cancelled
+        /* stock progress      */ RELEASE, // a commit that was under way
         /* cancel              */ Illegal, // it is a return
         /* ship                */ NoOp,
         /* deliver             */ Go(S::Delivered, &[]),
@@ -223,8 +230,8 @@ const TABLE: [Row; STATES.len()] = [
         /* payment progress    */ NoOp,
         /* refunded in full    */ NoOp, // the return dimension tells it
         /* reservation expired */ NoOp,
-        /* commit failed       */ Audit,
-        /* stock progress      */ NoOp,
+        /* commit failed       */ NoOp, // of a line that was cancelled
+        /* stock progress      */ RELEASE, // a commit that was under way
         /* cancel              */ Illegal, // it is a return
         /* ship                */ NoOp,
         /* deliver             */ NoOp,

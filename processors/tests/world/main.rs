@@ -39,6 +39,11 @@ fn the_same_seed_tells_the_same_story() {
 }
 
 #[test]
+fn a_commit_under_way_when_the_rest_is_cancelled_gives_its_stock_back() {
+    play(16_220_149_477_774_150_914, 400);
+}
+
+#[test]
 fn the_worlds_reach_every_end() {
     let mut ends = std::collections::BTreeSet::new();
     for seed in 0..60 {

@@ -9,8 +9,9 @@ use millrace_avro::events::audit::{OrderAudit, StockAudit};
 use millrace_avro::events::common::AuditEvent;
 use millrace_avro::events::inventory::{AdjustStock, InventoryCommand, StockState};
 use millrace_avro::events::orders::{
-    CaptureMode, OrderCancelRequested, OrderCommand, OrderDeliveryReported, OrderPlaced,
-    OrderShipmentRequested, OrderState, OrderStatus, PlacedLine, ReservationStatus, ShippedItem,
+    CaptureMode, OrderCancelRequested, OrderCommand, OrderDeliveryReported, OrderEvent,
+    OrderPlaced, OrderShipmentRequested, OrderState, OrderStatus, PlacedLine, ReservationStatus,
+    ShippedItem,
 };
 use millrace_avro::events::payments::{
     GatewayCall, GatewayEffect, GatewayReported, PaymentCommand, PaymentsState, RefundPayment,
@@ -56,6 +57,8 @@ pub(crate) struct World {
     delivered: Vec<Message>,
     gateway: Gateway,
     last_seq: BTreeMap<String, u64>,
+    /// What customers were told they get back for what will not leave, in minor units.
+    promised: BTreeMap<OrderId, i64>,
     story: String,
 }
 
@@ -91,6 +94,7 @@ impl World {
             delivered: Vec::new(),
             gateway: Gateway::default(),
             last_seq: BTreeMap::new(),
+            promised: BTreeMap::new(),
             story: String::new(),
         };
         for sku in SKUS {
@@ -237,6 +241,10 @@ impl World {
                     .map(|refund| refund.amount.minor)
                     .sum();
                 let paid = order.capture == CaptureMode::Automatic || !order.shipments.is_empty();
+                let rest = refunds.iter().filter(|r| r.reason == "rest-cancelled");
+                let asked: i64 = rest.map(|refund| refund.amount.minor).sum();
+                let promised = self.promised.get(id).copied().unwrap_or_default();
+                assert_eq!(asked, promised, "{order:?} {:?}", self.payments[id]);
                 if paid {
                     assert_eq!(kept + refunded, total, "{order:?} {:?}", self.payments[id]);
                 }
@@ -532,6 +540,9 @@ impl World {
             match effect {
                 OrderEffect::Fact(event) => {
                     self.told(&format!("order {id}"), &event);
+                    if let OrderEvent::RestCancelled(rest) = &event.body {
+                        *self.promised.entry(id.clone()).or_default() += rest.refund.minor;
+                    }
                     self.audit_order(&id, &OrderFact::Order(event));
                 }
                 OrderEffect::Stock(sku, event) => self.under_way.push(Message::Stock(sku, event)),

@@ -1,13 +1,13 @@
 //! What a test holds of a driver: typed inputs, outputs and stores.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{TestRecord, TopologyTestDriver};
 use crate::catalog::Topic;
 use crate::codec::RecordCodec;
-use crate::error::Error;
+use crate::error::{Error, ProcessResult};
 use crate::headers::HeaderList;
 use crate::log::{Offset, TopicSlot};
 use crate::serde::Data;
@@ -29,6 +29,19 @@ impl<K: Data, V: Data> TestInput<'_, K, V> {
     /// When key or value have no bytes, the topology does not read the topic, or a task fails.
     pub fn pipe(&mut self, key: &K, value: &V, timestamp: Timestamp) -> Result<(), Error> {
         self.pipe_with_headers(key, value, HeaderList::new(), timestamp)
+    }
+
+    /// Pipes records in, one after the other, all at the same time.
+    ///
+    /// # Errors
+    /// As [`TestInput::pipe`]; the records before the one that failed are processed.
+    pub fn pipe_all(
+        &mut self,
+        records: impl IntoIterator<Item = (K, V)>,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        let mut records = records.into_iter();
+        records.try_for_each(|(key, value)| self.pipe(&key, &value, timestamp))
     }
 
     /// As [`TestInput::pipe`], with headers.
@@ -59,6 +72,19 @@ pub struct TestOutput<'a, K, V> {
     pub(super) driver: &'a mut TopologyTestDriver,
     pub(super) topic: Arc<str>,
     pub(super) types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> TestOutput<'_, K, V> {
+    /// How many records were not read yet.
+    pub fn len(&self) -> usize {
+        let written = self.driver.written.get(&self.topic);
+        written.map_or(0, VecDeque::len)
+    }
+
+    /// True if every record was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl<K: Data, V: Data> TestOutput<'_, K, V> {
@@ -130,6 +156,18 @@ impl<K: Data, V: Data> TestOutput<'_, K, V> {
             .map(|record| (record.key, record.value))
             .collect())
     }
+
+    /// What a table that reads the topic would hold: the last value of each key among the records
+    /// that were not read yet. Deletions are values as well, of a topic of `Option<V>`.
+    ///
+    /// # Errors
+    /// As [`TestOutput::read`].
+    pub fn read_to_map(&mut self) -> Result<BTreeMap<K, V>, Error>
+    where
+        K: Ord,
+    {
+        Ok(self.read_key_values()?.into_iter().collect())
+    }
 }
 
 /// A store of a driver's topology.
@@ -162,14 +200,27 @@ impl<K: Data, V: Data> TestStore<'_, K, V> {
             .map_err(|source| Error::Task { task: id, source })
     }
 
-    /// Writes a value before the test begins.
+    /// Writes a value, committed at once; nothing is forwarded for it.
     ///
     /// # Errors
     /// When key or value have no bytes.
     pub fn put(&mut self, key: &K, value: &V) -> Result<(), Error> {
-        let id = self.task.id();
         let put = self.handle.put(self.task.context_mut(), key, value);
-        put.map_err(|source| Error::Task { task: id, source })?;
+        self.commit(put)
+    }
+
+    /// Removes a key, committed at once; nothing is forwarded for it.
+    ///
+    /// # Errors
+    /// When the key has no bytes.
+    pub fn delete(&mut self, key: &K) -> Result<(), Error> {
+        let deleted = self.handle.delete(self.task.context_mut(), key);
+        self.commit(deleted)
+    }
+
+    fn commit(&mut self, written: ProcessResult) -> Result<(), Error> {
+        let id = self.task.id();
+        written.map_err(|source| Error::Task { task: id, source })?;
         self.task.committed(&[] as &[(TopicSlot, i32, Offset)])
     }
 }

@@ -1,26 +1,4 @@
 //! The test driver: a whole topology in one thread, without a log, record by record.
-//!
-//! ```
-//! use std::time::Duration;
-//! use millrace_streams::{Store, Timestamp, Topic, Topology, TopologyTestDriver};
-//!
-//! const ORDERS: Topic<String, u64> = Topic::new("orders");
-//! const TOTALS: Topic<String, u64> = Topic::new("totals");
-//! const TOTAL: Store<String, u64> = Store::new("total-by-customer");
-//!
-//! let topology = Topology::define("totals", |t| {
-//!     t.stream(ORDERS).aggregate(TOTAL, || 0, |_, amount, total| total + amount).to(TOTALS);
-//! })?;
-//!
-//! let mut driver = TopologyTestDriver::new(&topology)?;
-//! let ann = "ann".to_owned();
-//! driver.input(ORDERS).pipe(&ann, &20, Timestamp::from_millis(1_000))?;
-//! driver.input(ORDERS).pipe(&ann, &22, Timestamp::from_millis(2_000))?;
-//!
-//! assert_eq!(driver.output(TOTALS).read_key_values()?, [("ann".into(), 20), ("ann".into(), 42)]);
-//! assert_eq!(driver.store(TOTAL)?.get(&ann)?, Some(42));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod io;
 mod open;
@@ -46,12 +24,7 @@ use crate::task::{ErrorHandling, Task, TimestampPolicy};
 use crate::time::Timestamp;
 use crate::topology::{Locator, Places, Topology};
 
-/// Runs a topology without a log: pipe typed records in, read typed records out.
-///
-/// Every topic has one partition. A record that is piped in is processed to the end, through all
-/// repartition topics, before [`TestInput::pipe`] returns; tables forward every update, as a commit
-/// follows each record. The wall clock stands still until [`TopologyTestDriver::advance_wall_clock`]
-/// moves it. Runs are deterministic: there is no thread, no clock and no random number.
+#[doc = include_str!("../../docs/test_driver.md")]
 pub struct TopologyTestDriver {
     topology: Topology,
     places: Places,
@@ -200,6 +173,11 @@ impl TopologyTestDriver {
             topic,
             types: PhantomData,
         }
+    }
+
+    /// The topics outside to which something was written so far, by name.
+    pub fn produced_topics(&self) -> impl Iterator<Item = &str> {
+        self.written.keys().map(|topic| &**topic)
     }
 
     /// A way to read a store, and to write to it.

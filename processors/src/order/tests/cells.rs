@@ -169,20 +169,20 @@ fn the_table_as_it_is_printed() {
           Deadline           [Overdue]
         partially_shipped
           LineRejected       audit
-          CommitFailed       audit
+          CommitFailed       OnlyLostLeft? -> shipped [CancelLost] : [CancelLost]
           Cancel             -> shipped [CancelRest]
           Ship               NothingLeft? -> shipped [Ship] : -> partially_shipped [Ship]
           Deliver            illegal
           Deadline           [Overdue]
         shipped
           LineRejected       audit
-          CommitFailed       audit
+          StockProgress      [ReleaseAll]
           Cancel             illegal
           Deliver            -> delivered []
           Deadline           -> delivered []
         delivered
           LineRejected       audit
-          CommitFailed       audit
+          StockProgress      [ReleaseAll]
           Cancel             illegal
         cancelling
           LineReserved       [ReleaseAll]

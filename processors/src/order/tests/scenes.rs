@@ -294,6 +294,65 @@ fn cancelling_what_is_partly_shipped_refunds_the_rest() {
 }
 
 #[test]
+fn a_commit_under_way_when_the_rest_is_cancelled_is_released() {
+    let mut stage = awaiting_payment();
+    stage.payments(&[(A::Captured, 3700, 0)]);
+    stage.committed("mug", 2);
+    stage.command(shipment("s1", &[("mug", 2)]));
+    assert_eq!(
+        stage.command(cancel()),
+        [
+            "order.shipped",
+            "order.rest_cancelled",
+            "payment.refund",
+            "reply Accepted"
+        ]
+    );
+    assert_eq!(stage.committed("lamp", 1), ["inventory.release lamp"]);
+}
+
+#[test]
+fn a_line_that_is_lost_after_another_has_left_is_cancelled_and_refunded() {
+    let mut stage = awaiting_payment();
+    stage.payments(&[(A::Captured, 3700, 0)]);
+    stage.committed("mug", 2);
+    stage.command(shipment("s1", &[("mug", 1)]));
+    assert_eq!(
+        stage.commit_failed("lamp"),
+        ["order.rest_cancelled", "payment.refund"]
+    );
+    assert_eq!(stage.order().status, OrderStatus::PartiallyShipped);
+
+    let mut stage = awaiting_payment();
+    stage.payments(&[(A::Captured, 3700, 0)]);
+    stage.committed("mug", 2);
+    stage.command(shipment("s1", &[("mug", 2)]));
+    assert_eq!(
+        stage.commit_failed("lamp"),
+        ["order.shipped", "order.rest_cancelled", "payment.refund"]
+    );
+}
+
+#[test]
+fn what_is_owed_goes_back_once_it_was_taken() {
+    let mut stage = awaiting_payment();
+    stage.payments(&[(A::Captured, 3700, 0)]);
+    stage.committed("mug", 2);
+    stage.committed("lamp", 1);
+    stage.command(shipment("s1", &[("mug", 2)]));
+    // As if the capture that the shipment asked for were still under way.
+    let order = stage.state.as_mut().unwrap();
+    order.payments.as_mut().unwrap().captured = euro(0);
+    let told = stage.command(cancel());
+    assert!(!told.contains(&"payment.refund".to_owned()), "{told:?}");
+    assert_eq!(
+        stage.payments(&[(A::Captured, 3700, 0)]),
+        ["payment.refund"]
+    );
+    assert_eq!(stage.payments(&[(A::Captured, 3700, 0)]), [""; 0]);
+}
+
+#[test]
 fn a_shipment_that_does_not_fit_is_refused_with_its_reason() {
     let mut stage = confirmed();
     let refused = |code: &str| vec![format!("reply Refused {code}")];
