@@ -159,7 +159,8 @@ pub trait Member: Send {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
 
-    /// The first offset that still exists, and the end of what is committed, per partition.
+    /// The first offset that still exists, the end of what is committed, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// When the log does not answer in time.
@@ -235,7 +236,8 @@ pub trait Member: Send {
 
 /// Reads partitions from any offset, outside of any group.
 pub trait Reader: Send {
-    /// The first offset that still exists, and the end of what can be read, per partition.
+    /// The first offset that still exists, the end of what can be read, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// [`LogError::Config`] when a partition does not exist.
@@ -301,6 +303,9 @@ pub struct Bounds {
     pub start: Offset,
     /// The offset behind the last record that can be read.
     pub end: Offset,
+    /// The offset behind the last record that was written, readable or not: with nothing more
+    /// written, `end` gets here once the open transactions have ended. Never before `end`.
+    pub high_watermark: Offset,
 }
 
 /// A committed input offset.
