@@ -485,6 +485,10 @@ pub enum CommitError {
     /// It did not take effect.
     #[error("transaction aborted: {0}")]
     Aborted(String),
+    /// It did not take effect, and would not if it were tried again: stop, and fix what the text
+    /// says. A topic may be gone, a permission missing, a record not to the topic's rules.
+    #[error("transaction refused: {0}")]
+    Refused(String),
     /// It did not take effect, and this member may not commit these tasks any more.
     #[error("transaction fenced: {0}")]
     Fenced(String),
