@@ -36,6 +36,10 @@ impl Harness for Embedded {
         thread::park_timeout(Duration::from_millis(1));
     }
 
+    fn writes_before_commit(&self) -> bool {
+        false
+    }
+
     fn delete_records(&self, partition: &TopicPartition, before: Offset) -> bool {
         self.log.purge_before(partition, before).is_ok()
     }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_state::{MemoryDisk, StateDir, StateOptions};
-use millrace_streams::headers::HeaderList;
+use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::log::sim::{SimLog, SimOptions};
-use millrace_streams::log::{Isolation, Log, NewRecord};
+use millrace_streams::log::{
+    Isolation, Log, Member, NewRecord, OffsetReset, OutputBatch, OutputRecord, Seat,
+};
 use millrace_streams::partitioner::partition_of;
 use millrace_streams::{
     Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessError, ProcessResult,
@@ -206,6 +208,62 @@ fn a_zombie_that_only_punctuates_commits_nothing() {
         zombie.step().expect("it joins again");
     }
     assert_eq!(output(&log), after, "the zombie's punctuation is fenced");
+}
+
+/// A seat of an application that reads nothing of the topology under test.
+fn bystander(log: &SimLog) -> Box<dyn Member> {
+    let seat = Seat {
+        application: "bystander".into(),
+        process_id: "bystander".into(),
+        member_id: "bystander".into(),
+        endpoint: None,
+        topology: Arc::default(),
+        offset_reset: OffsetReset::Earliest,
+        fetch_bytes_max: 1 << 20,
+        transaction_timeout: Duration::from_secs(60),
+    };
+    log.join(seat).expect("a seat")
+}
+
+/// Writes to the changelog in a transaction that stays open.
+fn write_changelog(member: &mut dyn Member, key: &str, value: i64) {
+    let mut outputs = OutputBatch::new();
+    let topic = outputs.slot(&Arc::from("reports-last-changelog"));
+    outputs.push(OutputRecord {
+        topic,
+        partition: 0,
+        timestamp: Timestamp::from_millis(1),
+        headers: Headers::EMPTY,
+        key: Some(key.as_bytes()),
+        value: Some(&value.to_be_bytes()),
+    });
+    member.send(&mut outputs).expect("sent");
+}
+
+#[test]
+fn a_task_waits_for_a_transaction_whose_end_comes_to_its_changelog_last() {
+    let log = log(1);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = StreamsConfig::default;
+    let mut owner = thread(&log, Arc::new(clock.clone()), "owner", config());
+    append(&log, "a", 1);
+    step_until(&log, &clock, &mut owner, "a", 1);
+    owner.close().expect("closed");
+    // Nothing is pending in the group any more.
+    let mut late = bystander(&log);
+    write_changelog(&mut *late, "a", 2);
+
+    let mut next = thread(&log, Arc::new(clock.clone()), "next", config());
+    for _ in 0..100 {
+        advance(&log, &clock);
+        next.step().expect("the thread goes on");
+    }
+    assert!(!output(&log).contains(&("a".to_owned(), 2)));
+    late.commit(&[]).expect("committed");
+    step_until(&log, &clock, &mut next, "a", 2);
+    let told = output(&log).into_iter().skip(1);
+    let stale: Vec<_> = told.filter(|(_, value)| *value != 2).collect();
+    assert_eq!(stale, [], "nothing is told of a store that lacks a write");
 }
 
 /// Two keys of different partitions.

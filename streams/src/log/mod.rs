@@ -159,7 +159,8 @@ pub trait Member: Send {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
 
-    /// The first offset that still exists, and the end of what is committed, per partition.
+    /// The first offset that still exists, the end of what is committed, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// When the log does not answer in time.
@@ -235,7 +236,8 @@ pub trait Member: Send {
 
 /// Reads partitions from any offset, outside of any group.
 pub trait Reader: Send {
-    /// The first offset that still exists, and the end of what can be read, per partition.
+    /// The first offset that still exists, the end of what can be read, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// [`LogError::Config`] when a partition does not exist.
@@ -301,6 +303,9 @@ pub struct Bounds {
     pub start: Offset,
     /// The offset behind the last record that can be read.
     pub end: Offset,
+    /// The offset behind the last record that was written, readable or not: with nothing more
+    /// written, `end` gets here once the open transactions have ended. Never before `end`.
+    pub high_watermark: Offset,
 }
 
 /// A committed input offset.
@@ -480,6 +485,10 @@ pub enum CommitError {
     /// It did not take effect.
     #[error("transaction aborted: {0}")]
     Aborted(String),
+    /// It did not take effect, and would not if it were tried again: stop, and fix what the text
+    /// says. A topic may be gone, a permission missing, a record not to the topic's rules.
+    #[error("transaction refused: {0}")]
+    Refused(String),
     /// It did not take effect, and this member may not commit these tasks any more.
     #[error("transaction fenced: {0}")]
     Fenced(String),

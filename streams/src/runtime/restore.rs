@@ -24,7 +24,9 @@ struct Follower {
     store: TaskStore,
     /// The offset to read next.
     position: Offset,
-    /// The changelog's end when the restore began; `None` until it is known.
+    /// Where the changelog ended when the restore began, with what was not committed yet: the end
+    /// of the last owner's transaction reaches each partition by itself, and may come to this one
+    /// last. `None` until it is known.
     target: Option<Offset>,
 }
 
@@ -67,7 +69,7 @@ impl Restoring {
     pub(crate) fn begin(&mut self, bounds: &[Bounds]) -> Result<(), Error> {
         for (follower, bounds) in self.followers.iter_mut().zip(bounds) {
             let known = follower.store.store().position();
-            let fits = known.is_some_and(|at| (bounds.start..=bounds.end).contains(&at));
+            let fits = known.is_some_and(|at| (bounds.start..=bounds.high_watermark).contains(&at));
             if !fits {
                 if known.is_some() {
                     let changelog = follower.store.changelog();
@@ -76,7 +78,7 @@ impl Restoring {
                 }
                 follower.position = bounds.start;
             }
-            follower.target = Some(bounds.end);
+            follower.target = Some(bounds.high_watermark);
         }
         Ok(())
     }

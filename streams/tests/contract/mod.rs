@@ -71,6 +71,11 @@ pub(crate) trait Harness: Sized {
         0
     }
 
+    /// Whether records of an open transaction take offsets already.
+    fn writes_before_commit(&self) -> bool {
+        true
+    }
+
     /// Lets the session of this member end while it is silent. False if the log has no sessions.
     fn end_session(&self, _member_id: &str) -> bool {
         false
@@ -146,6 +151,7 @@ macro_rules! contract_suite {
                 the_end_is_told_with_and_without_records
                 the_position_jumps_over_markers_and_aborted_records
                 bounds_tell_the_start_and_the_end
+                the_position_reaches_the_high_watermark_when_what_was_open_has_ended
                 fetching_goes_on_from_the_offset_assigned
                 reading_what_is_gone_is_out_of_range
                 recycled_batches_carry_nothing_over

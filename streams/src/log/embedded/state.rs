@@ -49,11 +49,12 @@ impl Partition {
         self.sections.get(index)
     }
 
-    /// Both ends.
+    /// Both ends. What is written is committed.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds {
             start: self.start,
             end: self.end,
+            high_watermark: self.end,
         }
     }
 
@@ -298,7 +299,11 @@ impl State {
     }
 }
 
-const NO_RECORDS: Bounds = Bounds { start: 0, end: 0 };
+const NO_RECORDS: Bounds = Bounds {
+    start: 0,
+    end: 0,
+    high_watermark: 0,
+};
 
 /// The error that names a missing topic.
 pub(super) fn no_topic(name: &str) -> LogError {

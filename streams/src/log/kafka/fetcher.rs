@@ -23,6 +23,15 @@ const ONE_ANSWER: Duration = Duration::from_secs(2);
 /// How soon to ask again after a passing error.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// By which rule a partition ends.
+#[derive(Clone, Copy)]
+enum By {
+    /// Where the consumer's isolation level lets it read.
+    Isolation,
+    /// Behind everything that was written.
+    HighWatermark,
+}
+
 /// A consumer, what it is assigned, and how far it has read.
 pub(super) struct Fetcher {
     consumer: Consumer,
@@ -43,7 +52,7 @@ impl Fetcher {
         })
     }
 
-    /// The first offset and the end, in the order of `partitions`.
+    /// The first offset and the ends, in the order of `partitions`.
     pub(super) fn bounds(
         &mut self,
         partitions: &[TopicPartition],
@@ -51,10 +60,18 @@ impl Fetcher {
         partitions
             .iter()
             .try_for_each(|partition| self.check_exists(partition))?;
-        let starts = self.offsets_at(partitions, KafkaOffset::Beginning)?;
-        let ends = self.offsets_at(partitions, KafkaOffset::End)?;
-        let bounds = starts.into_iter().zip(ends);
-        Ok(bounds.map(|(start, end)| Bounds { start, end }).collect())
+        let starts = self.offsets_at(partitions, KafkaOffset::Beginning, By::Isolation)?;
+        let ends = self.offsets_at(partitions, KafkaOffset::End, By::Isolation)?;
+        // Asked for last: what was written meanwhile is in front of it.
+        let written = self.offsets_at(partitions, KafkaOffset::End, By::HighWatermark)?;
+        let bounds = starts.into_iter().zip(ends).zip(written);
+        Ok(bounds
+            .map(|((start, end), written)| Bounds {
+                start,
+                end,
+                high_watermark: written.max(end),
+            })
+            .collect())
     }
 
     /// The offsets that the consumer's group has committed, in the order of `partitions`.
@@ -91,13 +108,17 @@ impl Fetcher {
         &self,
         partitions: &[TopicPartition],
         time: KafkaOffset,
+        by: By,
     ) -> Result<Vec<Offset>, LogError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         self.patiently(|consumer, timeout| {
             let list = list_at(partitions.iter().map(|partition| (partition, time)));
-            consumer.offsets_for_times(&list, timeout)?;
+            match by {
+                By::Isolation => consumer.offsets_for_times(&list, timeout)?,
+                By::HighWatermark => consumer.offsets_uncommitted(&list, timeout)?,
+            }
             let elements = list.elements();
             let offsets = elements.iter().map(|element| match element.offset() {
                 KafkaOffset::Offset(offset) if element.error().is_ok() => Ok(offset),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::failure::Cause;
 use super::fetcher::Fetcher;
 use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
 use super::lists::list_to_commit;
 use super::options::KafkaOptions;
-use super::transaction::{Cause, Transactor};
+use super::transaction::Transactor;
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, RecordBatch, Seat, TopicPartition,

@@ -33,6 +33,7 @@
 
 mod admin;
 mod context;
+mod failure;
 mod fetcher;
 mod ffi;
 mod group_settings;

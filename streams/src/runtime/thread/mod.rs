@@ -7,6 +7,7 @@
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
 //! go on. A store is never ahead of the log, so nothing is ever wiped for it.
 
+mod failures;
 mod panics;
 mod tasks;
 
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use failures::Failures;
 use panics::Panics;
 
 use crate::error::{Error, ProcessError};
@@ -82,6 +84,7 @@ pub struct StreamThread {
     /// Set when the group has removed the member: the next step joins again.
     needs_rejoin: bool,
     panics: Panics,
+    failures: Failures,
     /// True if the last fetch found nothing.
     drained: bool,
     last_tick: Option<Duration>,
@@ -116,6 +119,7 @@ impl StreamThread {
             needs_recovery: false,
             needs_rejoin: false,
             panics: Panics::default(),
+            failures: Failures::default(),
             drained: false,
             last_tick: None,
             fetched: Vec::new(),
@@ -402,14 +406,9 @@ impl StreamThread {
         self.send()?;
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
-            Err(error) => {
-                let application = self.shared.application.clone();
-                metrics::counter!("commit_failures_total", "application" => application)
-                    .increment(1);
-                tracing::warn!(%error, application = %self.shared.application, "commit failed");
-                return self.recover();
-            }
+            Err(error) => return self.after_failed_commit(error),
         };
+        self.failures = Failures::default();
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
             self.panics.committed(task);

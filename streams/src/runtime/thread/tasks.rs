@@ -147,7 +147,8 @@ impl StreamThread {
         let busy = self.apply_changelogs()?;
         let now = self.shared.moment().elapsed;
         let runs = |task: &&Restoring| {
-            task.active && task.is_restored() && !self.panics.holds(task.id, now)
+            let held = self.failures.hold(now) || self.panics.holds(task.id, now);
+            task.active && task.is_restored() && !held
         };
         let tasks = self.restoring.values().filter(runs);
         let restored: Vec<TaskId> = tasks.map(|task| task.id).collect();

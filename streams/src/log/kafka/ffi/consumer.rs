@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
-use super::{Client, NativeError, bytes_of, check_code, ms};
+use super::{Client, NativeError, bytes_of, check_code, ms, offsets};
 use crate::headers::HeaderList;
 use crate::time::Timestamp;
 
@@ -160,6 +160,16 @@ impl Consumer {
         })
     }
 
+    /// Fills in offsets as [`Consumer::offsets_for_times`] does, but for readers of everything: the
+    /// end is the high watermark.
+    pub(in crate::log::kafka) fn offsets_uncommitted(
+        &self,
+        list: &TopicPartitionList,
+        wait: Duration,
+    ) -> Result<(), NativeError> {
+        offsets::list_uncommitted(&self.client, list, wait)
+    }
+
     /// The number of partitions of a topic; `None` if there is no such topic.
     pub(in crate::log::kafka) fn partition_count(
         &self,
@@ -170,7 +180,21 @@ impl Consumer {
     }
 }
 
-struct Queue(NonNull<sys::rd_kafka_queue_t>);
+pub(super) struct Queue(NonNull<sys::rd_kafka_queue_t>);
+
+impl Queue {
+    /// An empty queue.
+    pub(super) fn new(client: &Client) -> Result<Self, NativeError> {
+        // SAFETY: the client is valid.
+        let native = unsafe { sys::rd_kafka_queue_new(client.ptr()) };
+        let no_queue = || NativeError::new(RDKafkaErrorCode::Fail, "no queue");
+        NonNull::new(native).map(Self).ok_or_else(no_queue)
+    }
+
+    pub(super) fn ptr(&self) -> *mut sys::rd_kafka_queue_t {
+        self.0.as_ptr()
+    }
+}
 
 impl Drop for Queue {
     fn drop(&mut self) {
