@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::log::{LogError, Position};
+use crate::log::{LogError, Position, TaskId, TopicPartition};
 use crate::serde::SerdeError;
 
 /// A topology that contradicts itself. Fix the topology.
@@ -111,6 +111,16 @@ impl ProcessError {
         }
     }
 
+    /// What does not answer, if the error is gone once it does.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        match self {
+            Self::Input(error)
+            | Self::Serde(error)
+            | Self::Topology(TopologyError::Serde { source: error, .. }) => error.unavailable(),
+            _ => None,
+        }
+    }
+
     /// The kind of error in a few words: a header of dead letters, a label of metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -145,7 +155,7 @@ pub enum Error {
     #[error("task {task} failed at offset {offset} of `{topic}-{partition}`: {source}")]
     Process {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// The record's topic.
         topic: Arc<str>,
         /// The record's partition.
@@ -159,7 +169,7 @@ pub enum Error {
     #[error("task {task} failed: {source}")]
     Task {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// Why.
         source: ProcessError,
     },
@@ -167,7 +177,7 @@ pub enum Error {
     #[error("task {task} panicked{}: {message}", at(record))]
     Panicked {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// The record at hand; `None` in a punctuation, a tick, or at a commit.
         record: Option<Position>,
         /// What it panicked with.
@@ -187,6 +197,45 @@ pub enum Error {
     /// Fix the configuration.
     #[error("{0}")]
     Config(String),
+}
+
+impl Error {
+    /// What does not answer, if the error is gone once it does: the log, or what a serde needs.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        match self {
+            Self::Log(LogError::Unavailable(reason)) => Some(reason),
+            Self::Process { source, .. } | Self::Task { source, .. } => source.unavailable(),
+            Self::Topology(TopologyError::Serde { source, .. }) => source.unavailable(),
+            _ => None,
+        }
+    }
+
+    /// The record at which a task has failed, and its fault, if the task can go on without it.
+    pub(crate) fn at_record(&self) -> Option<(TaskId, Position, ProcessError)> {
+        match self {
+            Self::Process {
+                task,
+                topic,
+                partition,
+                offset,
+                source,
+            } if source.is_records_fault() => {
+                let partition = TopicPartition::new(topic.clone(), *partition);
+                let offset = *offset;
+                Some((*task, Position { partition, offset }, source.clone()))
+            }
+            Self::Panicked {
+                task,
+                record: Some(record),
+                message,
+            } => Some((
+                *task,
+                record.clone(),
+                ProcessError::Panicked(message.clone()),
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl From<millrace_state::Error> for Error {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use panics::Panics;
 
-use crate::error::{Error, ProcessError};
+use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
     Assignment, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
@@ -26,7 +26,6 @@ use crate::log::{
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::Shared;
-use crate::serde::SerdeError;
 use crate::task::{Inputs, Task};
 use crate::time::Timestamp;
 
@@ -186,6 +185,11 @@ impl StreamThread {
 
     /// Decides what an error means for the thread.
     fn handle(&mut self, error: Error) -> Result<Progress, Error> {
+        if let Some(reason) = error.unavailable() {
+            tracing::warn!(%reason, "log or serde unavailable");
+            self.needs_recovery = true;
+            return Ok(Progress::Unavailable);
+        }
         match error {
             Error::Log(LogError::MemberLost(reason)) => {
                 tracing::warn!(%reason, "member lost; closing its tasks and joining again");
@@ -193,30 +197,7 @@ impl StreamThread {
                 self.lose_tasks()?;
                 Ok(Progress::Busy)
             }
-            Error::Log(LogError::Unavailable(reason)) => {
-                tracing::warn!(%reason, "log unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Process {
-                source:
-                    ProcessError::Input(SerdeError::Unavailable { reason })
-                    | ProcessError::Serde(SerdeError::Unavailable { reason }),
-                ..
-            } => {
-                tracing::warn!(%reason, "serde unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Panicked {
-                task,
-                record,
-                message,
-            } => self.after_panic(task, record, message),
-            error => {
-                self.needs_recovery = true;
-                Err(error)
-            }
+            error => self.after_failure(error),
         }
     }
 
