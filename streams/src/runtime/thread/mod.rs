@@ -70,6 +70,8 @@ pub struct StreamThread {
     running: BTreeMap<TaskId, Task>,
     /// The assignment that is not followed to its end yet: an error on the way leaves it here.
     target: Option<Assignment>,
+    /// True if an assignment of this membership was followed to its end.
+    has_assignment: bool,
     /// Tasks that are being restored, and standbys.
     restoring: BTreeMap<TaskId, Restoring>,
     outputs: OutputBatch,
@@ -108,6 +110,7 @@ impl StreamThread {
             globals,
             running: BTreeMap::new(),
             target: None,
+            has_assignment: false,
             restoring: BTreeMap::new(),
             outputs: OutputBatch::new(),
             sent_bytes: 0,
@@ -133,9 +136,9 @@ impl StreamThread {
         }
     }
 
-    /// True if every assigned task runs.
+    /// True if the group has told the thread its tasks, and all of them run.
     pub fn is_restored(&self) -> bool {
-        self.restoring.values().all(|task| !task.active)
+        self.has_assignment && self.restoring.values().all(|task| !task.active)
     }
 
     /// True if every assigned task runs and nothing waits to be committed.
@@ -227,6 +230,7 @@ impl StreamThread {
         self.sent_bytes = 0;
         self.needs_recovery = false;
         self.target = None;
+        self.has_assignment = false;
         self.policy.clean(self.shared.moment().elapsed);
         for task in self.running.values_mut() {
             for store in task.stores_mut() {
