@@ -250,3 +250,37 @@ fn at(record: &Option<Position>) -> String {
     };
     format!(" at offset {} of `{}`", record.offset, record.partition)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(source: ProcessError) -> Error {
+        let task = TaskId {
+            subtopology: 0,
+            partition: 0,
+        };
+        Error::Task { task, source }
+    }
+
+    #[test]
+    fn a_serde_that_does_not_answer_is_waited_for_wherever_it_is_missed() {
+        let away = || SerdeError::Unavailable {
+            reason: "away".into(),
+        };
+        let not_built = || TopologyError::Serde {
+            topic: "words".into(),
+            source: away(),
+        };
+        for error in [
+            failed(away().into()),
+            failed(ProcessError::Input(away())),
+            failed(not_built().into()),
+            not_built().into(),
+        ] {
+            assert_eq!(error.unavailable(), Some("away"), "{error:?}");
+        }
+        let rejected = failed(ProcessError::Rejected("no".into()));
+        assert_eq!(rejected.unavailable(), None);
+    }
+}

@@ -191,7 +191,7 @@ pub enum ApplicationState {
     /// Waiting for an assignment, or restoring.
     #[default]
     Rebalancing,
-    /// Every assigned task runs.
+    /// Every stream thread knows its tasks, and all of them run.
     Running,
     /// Closed as asked.
     Closed,
@@ -375,8 +375,8 @@ impl Streams {
         state_of(&self.control.status.lock())
     }
 
-    /// Waits until every assigned task runs, or the application has stopped, or the time is over;
-    /// answers the state then.
+    /// Waits until it is [`ApplicationState::Running`], or has stopped, or the time is over; answers
+    /// the state then.
     pub fn wait_until_running(&self, timeout: Duration) -> ApplicationState {
         let mut status = self.control.status.lock();
         let waiting =
