@@ -10,6 +10,7 @@ use millrace_streams::log::{
     Isolation, Log, Member, NewRecord, OffsetReset, OutputBatch, OutputRecord, Seat,
 };
 use millrace_streams::partitioner::partition_of;
+use millrace_streams::serde::SerdeError;
 use millrace_streams::{
     Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessError, ProcessResult,
     Processor, ProcessorContext, Punctuation, PunctuationKind, Record, Store, StreamThread,
@@ -26,6 +27,13 @@ const LAST: Store<String, i64> = Store::new("last");
 /// punctuation from then on.
 const POISON: i64 = -1;
 const SLOW_POISON: i64 = -2;
+/// A value that is refused when it was stored and forwarded, and one that makes every punctuation
+/// fail from then on.
+const REFUSED: i64 = -3;
+const SLOW_REFUSED: i64 = -4;
+/// A value of which a serde says in punctuations that it does not answer, until the given time.
+const UNREADABLE: i64 = -5;
+const READABLE_FROM: Timestamp = Timestamp::from_millis(60_000);
 
 /// Passes values on; tells the last of each key again, every second by the wall clock.
 struct Reporter {
@@ -46,7 +54,11 @@ impl Processor<String, i64, String, i64> for Reporter {
     ) -> ProcessResult {
         assert!(*record.value != POISON, "poison");
         self.last.put(cx, record.key, record.value)?;
-        cx.forward(record)
+        cx.forward(record)?;
+        if *record.value == REFUSED {
+            return Err(ProcessError::Rejected("refused".into()));
+        }
+        Ok(())
     }
 
     fn punctuate(
@@ -56,6 +68,13 @@ impl Processor<String, i64, String, i64> for Reporter {
     ) -> ProcessResult {
         for (key, value) in self.last.all(cx)? {
             assert!(value != SLOW_POISON, "slow poison");
+            if value == SLOW_REFUSED {
+                return Err(ProcessError::Rejected("refused".into()));
+            }
+            if value == UNREADABLE && punctuation.at < READABLE_FROM {
+                let reason = "a registry is away".into();
+                return Err(SerdeError::Unavailable { reason }.into());
+            }
             cx.forward(Record::new(&key, &value, punctuation.at))?;
         }
         Ok(())
@@ -312,4 +331,68 @@ fn a_record_that_panics_stops_the_application_if_the_handler_says_so() {
     assert_eq!(text, "task 0_0 panicked at offset 1 of `input-0`: poison");
     assert!(after > Duration::from_millis(300), "{after:?}");
     assert_eq!(output(&log), [], "nothing of a broken transaction is seen");
+}
+
+#[test]
+fn a_record_that_is_refused_half_way_is_a_dead_letter_and_nothing_of_it_stays() {
+    let log = log(1);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = StreamsConfig::default();
+    let mut thread = thread(&log, Arc::new(clock.clone()), "one", config);
+    for value in [1, REFUSED, 2] {
+        append(&log, "a", value);
+    }
+    step_until(&log, &clock, &mut thread, "a", 2);
+    let letters = log.dump("reports-dead-letter", Isolation::ReadCommitted);
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}");
+    };
+    let says = |name| letter.headers.view().text(name);
+    assert_eq!(says("__streams.errors.exception"), Some("rejected"));
+    assert_eq!(says("__streams.errors.offset"), Some("1"));
+    let refused = ("a".to_owned(), REFUSED);
+    assert!(!output(&log).contains(&refused), "{:?}", output(&log));
+}
+
+#[test]
+fn a_punctuation_that_fails_is_tried_again_before_the_application_stops() {
+    let log = log(1);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = StreamsConfig::default();
+    let mut thread = thread(&log, Arc::new(clock.clone()), "one", config);
+    append(&log, "a", SLOW_REFUSED);
+    let (error, after) = step_until_it_fails(&log, &clock, &mut thread);
+    assert_eq!(error.to_string(), "task 0_0 failed: refused");
+    assert!(after > Duration::from_secs(3), "{after:?}");
+}
+
+#[test]
+fn a_punctuation_that_fails_stops_the_application_at_once_if_the_handler_says_so() {
+    let log = log(1);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let mut config = StreamsConfig::default();
+    config.errors.process = OnError::Fail;
+    let mut thread = thread(&log, Arc::new(clock.clone()), "one", config);
+    append(&log, "a", SLOW_REFUSED);
+    let (_, after) = step_until_it_fails(&log, &clock, &mut thread);
+    assert!(after < Duration::from_secs(2), "{after:?}");
+}
+
+#[test]
+fn a_punctuation_waits_for_a_serde_that_does_not_answer() {
+    let log = log(1);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = StreamsConfig::default();
+    let mut thread = thread(&log, Arc::new(clock.clone()), "one", config);
+    append(&log, "a", UNREADABLE);
+    while clock.now() < READABLE_FROM {
+        advance(&log, &clock);
+        thread.step().expect("it waits, however long it takes");
+    }
+    let before = output(&log).len();
+    for _ in 0..200 {
+        advance(&log, &clock);
+        thread.step().expect("it goes on");
+    }
+    assert!(output(&log).len() > before, "the punctuation has run");
 }

@@ -137,7 +137,8 @@ pub trait Log: Send + Sync + fmt::Debug {
 /// ended. Any answer of [`Member::commit`] other than `Ok` ends in [`Member::recover`]: there is
 /// one path back, whatever went wrong.
 pub trait Member: Send {
-    /// The assignment, if it changed since the last call. Never blocks.
+    /// The assignment, if it changed since the last call; the first is told also when it is empty.
+    /// Never blocks.
     ///
     /// # Errors
     /// [`LogError::MemberLost`] when the group has removed this member.

@@ -72,6 +72,8 @@ impl<K: Data, V: Data> Source for TypedSource<K, V> {
             .deserialize(raw.value, raw.headers)
             .map_err(ProcessError::Input)?;
         let (timestamp, headers) = (raw.timestamp, raw.headers);
+        // Only now: what cannot be read does not move stream time.
+        cx.begin_record(timestamp);
         self.out.forward(
             cx,
             Record {

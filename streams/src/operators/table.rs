@@ -152,9 +152,7 @@ impl<U, K: Data, T: Data> Hooks for TableOperator<U, K, T> {
         self.changes.take_from(cx, slot)?;
         for change in self.changes.iter() {
             let forwarded = forward(&mut self.store, &self.out, cx, change);
-            if let Err(error) = forwarded {
-                cx.update_failed(slot, change, error)?;
-            }
+            cx.settle_update(slot, change, forwarded)?;
         }
         Ok(())
     }

@@ -133,6 +133,7 @@ macro_rules! contract_suite {
             groups {
                 one_member_gets_every_task
                 two_members_share_the_tasks
+                a_member_without_tasks_is_told_so
                 topics_that_are_read_together_go_to_the_same_member
                 a_revoked_task_goes_over_only_when_it_is_confirmed
                 a_task_can_be_committed_until_its_revocation_is_confirmed

@@ -19,7 +19,7 @@ use std::time::Duration;
 use failures::Failures;
 use panics::Panics;
 
-use crate::error::{Error, ProcessError};
+use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
     Assignment, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
@@ -28,7 +28,6 @@ use crate::log::{
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::Shared;
-use crate::serde::SerdeError;
 use crate::task::{Inputs, Task};
 use crate::time::Timestamp;
 
@@ -73,6 +72,8 @@ pub struct StreamThread {
     running: BTreeMap<TaskId, Task>,
     /// The assignment that is not followed to its end yet: an error on the way leaves it here.
     target: Option<Assignment>,
+    /// True if an assignment of this membership was followed to its end.
+    has_assignment: bool,
     /// Tasks that are being restored, and standbys.
     restoring: BTreeMap<TaskId, Restoring>,
     outputs: OutputBatch,
@@ -112,6 +113,7 @@ impl StreamThread {
             globals,
             running: BTreeMap::new(),
             target: None,
+            has_assignment: false,
             restoring: BTreeMap::new(),
             outputs: OutputBatch::new(),
             sent_bytes: 0,
@@ -138,9 +140,9 @@ impl StreamThread {
         }
     }
 
-    /// True if every assigned task runs.
+    /// True if the group has told the thread its tasks, and all of them run.
     pub fn is_restored(&self) -> bool {
-        self.restoring.values().all(|task| !task.active)
+        self.has_assignment && self.restoring.values().all(|task| !task.active)
     }
 
     /// True if every assigned task runs and nothing waits to be committed.
@@ -190,6 +192,11 @@ impl StreamThread {
 
     /// Decides what an error means for the thread.
     fn handle(&mut self, error: Error) -> Result<Progress, Error> {
+        if let Some(reason) = error.unavailable() {
+            tracing::warn!(%reason, "log or serde unavailable");
+            self.needs_recovery = true;
+            return Ok(Progress::Unavailable);
+        }
         match error {
             Error::Log(LogError::MemberLost(reason)) => {
                 tracing::warn!(%reason, "member lost; closing its tasks and joining again");
@@ -197,30 +204,7 @@ impl StreamThread {
                 self.lose_tasks()?;
                 Ok(Progress::Busy)
             }
-            Error::Log(LogError::Unavailable(reason)) => {
-                tracing::warn!(%reason, "log unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Process {
-                source:
-                    ProcessError::Input(SerdeError::Unavailable { reason })
-                    | ProcessError::Serde(SerdeError::Unavailable { reason }),
-                ..
-            } => {
-                tracing::warn!(%reason, "serde unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Panicked {
-                task,
-                record,
-                message,
-            } => self.after_panic(task, record, message),
-            error => {
-                self.needs_recovery = true;
-                Err(error)
-            }
+            error => self.after_failure(error),
         }
     }
 
@@ -250,6 +234,7 @@ impl StreamThread {
         self.sent_bytes = 0;
         self.needs_recovery = false;
         self.target = None;
+        self.has_assignment = false;
         self.policy.clean(self.shared.moment().elapsed);
         for task in self.running.values_mut() {
             for store in task.stores_mut() {

@@ -38,6 +38,7 @@ impl StreamThread {
         self.assign_changelogs()?;
         self.member.confirm(&self.held())?;
         self.target = None;
+        self.has_assignment = true;
         Ok(true)
     }
 
