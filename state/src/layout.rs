@@ -16,8 +16,11 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// What `FORMAT` says in directories that this version reads and writes.
-const FORMAT: &str = "millrace-state 1";
+/// What `FORMAT` says in directories that this version writes.
+const FORMAT: &str = "millrace-state 2";
+
+/// What it says in directories that this version also reads: their footers have no origin.
+const FORMAT_BEFORE: &str = "millrace-state 1";
 
 const PROCESS_ID: &str = "PROCESS_ID";
 
@@ -65,10 +68,11 @@ impl Layout {
         }
     }
 
-    /// Refuses what another version wrote, and marks a fresh directory.
+    /// Refuses what a version wrote that is not known, and marks a fresh or older directory.
     pub(crate) fn check_format(&self) -> Result<(), Error> {
         match self.read("FORMAT")? {
             Some(found) if found == FORMAT => Ok(()),
+            Some(found) if found == FORMAT_BEFORE => self.write("FORMAT", FORMAT),
             Some(found) => Err(self.incompatible(found)),
             None if self.stores().exists() => Err(self.incompatible("unmarked".to_owned())),
             None => self.write("FORMAT", FORMAT),
