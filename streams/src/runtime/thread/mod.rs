@@ -1,7 +1,7 @@
 //! A stream thread: one member of the group, which runs the tasks that the group gives it.
 //!
 //! [`StreamThread::step`] does one round: follow the assignment, restore, fetch, process, tick,
-//! commit. It is driven by a loop on a thread of its own, or by the simulation, step by step.
+//! commit, warm. It is driven by a loop on a thread of its own, or by the simulation, step by step.
 //!
 //! Whatever goes wrong with a transaction, there is one way back: [`Member::recover`], drop what is
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
@@ -9,6 +9,7 @@
 
 mod panics;
 mod tasks;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -84,6 +85,8 @@ pub struct StreamThread {
     panics: Panics,
     /// True if the last fetch found nothing.
     drained: bool,
+    /// True if a store is not warm yet: then there is always something to do.
+    warms: bool,
     last_tick: Option<Duration>,
     fetched: Vec<RecordBatch>,
     used: Vec<RecordBatch>,
@@ -117,6 +120,7 @@ impl StreamThread {
             needs_rejoin: false,
             panics: Panics::default(),
             drained: false,
+            warms: false,
             last_tick: None,
             fetched: Vec::new(),
             used: Vec::new(),
@@ -181,6 +185,7 @@ impl StreamThread {
         let now = self.shared.moment();
         self.tick(now)?;
         busy |= self.commit_if_due(now)?;
+        self.warm_stores(busy)?;
         Ok(if busy { Progress::Busy } else { Progress::Idle })
     }
 
@@ -318,6 +323,9 @@ impl StreamThread {
     }
 
     fn idle_wait(&self, now: Moment) -> Duration {
+        if self.warms {
+            return Duration::ZERO;
+        }
         if !self.is_restored() {
             return Duration::from_millis(1);
         }
@@ -360,7 +368,7 @@ impl StreamThread {
                 self.policy.dirty(now.elapsed);
             }
         }
-        Ok(())
+        self.flush_stores(now)
     }
 
     // --- commit
@@ -413,7 +421,6 @@ impl StreamThread {
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
             self.panics.committed(task);
-            task.flush_stores(now.wall_clock)?;
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);
