@@ -353,6 +353,8 @@ pub enum Cleanup {
 pub struct TopicInfo {
     /// The name.
     pub name: Arc<str>,
+    /// Tells the topic from all others, those of the same name too; `None` if it is not known yet.
+    pub id: Option<u128>,
     /// The number of partitions.
     pub partitions: i32,
 }

@@ -97,13 +97,7 @@ impl StreamsBuilder {
             registry: Arc::default(),
             partitions: Mutex::default(),
         });
-        let globals = GlobalThread::open(
-            &shared.topology,
-            &shared.application,
-            &*shared.log,
-            &shared.state,
-            &shared.registry,
-        )?;
+        let globals = GlobalThread::open(shared.clone())?;
         Ok(Application { shared, globals })
     }
 }
@@ -266,10 +260,8 @@ fn spawn_stream_thread(
     // The thread makes its member itself, because operators stay on their thread; whether the log
     // takes the member is told back before `start` returns.
     let (shared, tables) = (application.shared.clone(), application.globals.tables());
-    let seat = Application {
-        shared: shared.clone(),
-        globals: GlobalThread::with_tables(tables),
-    };
+    let globals = GlobalThread::with_tables(shared.clone(), tables);
+    let seat = Application { shared, globals };
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     let watch = control.clone();
     let run = move || {
@@ -329,6 +321,9 @@ fn spawn_global_thread(
                 }
                 Err(error) => control.fail(error),
             }
+        }
+        if let Err(error) = globals.close() {
+            tracing::warn!(%error, "global tables closed without their last flush");
         }
     })
 }

@@ -304,16 +304,6 @@ impl Task {
         Ok(())
     }
 
-    /// Hands what is committed to the disk in the background, when it is time.
-    pub(crate) fn flush_stores(&mut self, now: Timestamp) -> Result<(), Error> {
-        let id = self.cx.id;
-        let failed = |source| Error::Task { task: id, source };
-        self.cx
-            .stores
-            .iter_mut()
-            .try_for_each(|store| store.maybe_flush(now).map_err(failed))
-    }
-
     fn each_hook(
         &mut self,
         mut call: impl FnMut(

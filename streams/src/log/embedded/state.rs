@@ -213,8 +213,9 @@ impl State {
 
     /// All topics by name, as the log port tells them.
     pub(super) fn topic_infos(&self) -> Vec<TopicInfo> {
-        let infos = self.topics.values().map(|topic| TopicInfo {
+        let infos = self.topics.iter().map(|(id, topic)| TopicInfo {
             name: Arc::clone(&topic.name),
+            id: Some(id.0.into()),
             partitions: number(topic.partitions.len()),
         });
         let mut infos: Vec<_> = infos.collect();

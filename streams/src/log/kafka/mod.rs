@@ -46,6 +46,7 @@ mod outbox;
 mod reader;
 mod requests;
 mod sorter;
+mod topic_ids;
 mod transaction;
 mod watchdog;
 mod wire;
@@ -63,6 +64,7 @@ use self::heartbeat::addresses;
 use self::member::{KafkaMember, committed_offsets};
 use self::reader::KafkaReader;
 use self::requests::speaks_streams_groups;
+use self::topic_ids::topic_ids;
 use self::wire::Connection;
 use self::writer::KafkaWriter;
 use crate::log::{
@@ -111,7 +113,12 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-        self.admin.topics()
+        let ids = topic_ids(&self.options)?;
+        let mut topics = self.admin.topics()?;
+        for topic in &mut topics {
+            topic.id = ids.get(&*topic.name).copied();
+        }
+        Ok(topics)
     }
 
     fn join(&self, seat: Seat) -> Result<Box<dyn Member>, LogError> {

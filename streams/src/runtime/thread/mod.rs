@@ -1,7 +1,7 @@
 //! A stream thread: one member of the group, which runs the tasks that the group gives it.
 //!
 //! [`StreamThread::step`] does one round: follow the assignment, restore, fetch, process, tick,
-//! commit. It is driven by a loop on a thread of its own, or by the simulation, step by step.
+//! commit, warm. It is driven by a loop on a thread of its own, or by the simulation, step by step.
 //!
 //! Whatever goes wrong with a transaction, there is one way back: [`Member::recover`], drop what is
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
@@ -10,6 +10,7 @@
 mod failures;
 mod panics;
 mod tasks;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,6 +89,8 @@ pub struct StreamThread {
     failures: Failures,
     /// True if the last fetch found nothing.
     drained: bool,
+    /// True if a store is not warm yet: then there is always something to do.
+    warms: bool,
     last_tick: Option<Duration>,
     fetched: Vec<RecordBatch>,
     used: Vec<RecordBatch>,
@@ -123,6 +126,7 @@ impl StreamThread {
             panics: Panics::default(),
             failures: Failures::default(),
             drained: false,
+            warms: false,
             last_tick: None,
             fetched: Vec::new(),
             used: Vec::new(),
@@ -187,6 +191,7 @@ impl StreamThread {
         let now = self.shared.moment();
         self.tick(now)?;
         busy |= self.commit_if_due(now)?;
+        self.warm_stores(busy)?;
         Ok(if busy { Progress::Busy } else { Progress::Idle })
     }
 
@@ -307,6 +312,9 @@ impl StreamThread {
     }
 
     fn idle_wait(&self, now: Moment) -> Duration {
+        if self.warms {
+            return Duration::ZERO;
+        }
         if !self.is_restored() {
             return Duration::from_millis(1);
         }
@@ -349,7 +357,7 @@ impl StreamThread {
                 self.policy.dirty(now.elapsed);
             }
         }
-        Ok(())
+        self.flush_stores(now)
     }
 
     // --- commit
@@ -397,7 +405,6 @@ impl StreamThread {
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
             self.panics.committed(task);
-            task.flush_stores(now.wall_clock)?;
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::StreamThread;
 use crate::error::Error;
 use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition};
+use crate::runtime::changelogs::Changelogs;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::OpeningTask;
 
@@ -185,9 +186,10 @@ impl StreamThread {
             .filter(|task| waiting.contains(&task.id));
         let changelogs: Vec<_> = tasks.flat_map(Restoring::changelogs).collect();
         let mut bounds = self.reader.bounds(&changelogs)?.into_iter();
+        let now = Changelogs::look(&*self.shared.log, self.shared.moment().wall_clock)?;
         for task in self.restoring.values_mut().filter(waits) {
             let own: Vec<_> = bounds.by_ref().take(task.changelogs().len()).collect();
-            task.begin(&own)?;
+            task.begin(&own, &now)?;
         }
         self.assign_changelogs()
     }
@@ -218,7 +220,7 @@ impl StreamThread {
             Err(error) => return Err(error.into()),
         }
         let busy = !batches.is_empty();
-        let now = self.shared.moment().wall_clock;
+        let now = self.shared.moment().elapsed;
         for batch in batches.drain(..) {
             for task in self.restoring.values_mut() {
                 if task.apply(&batch, now)? {
