@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millrace_state::{MemoryDisk, StateDir, StateOptions};
 use millrace_streams::headers::{HeaderList, Headers};
-use millrace_streams::log::sim::{SimLog, SimOptions};
+use millrace_streams::log::sim::{Fault, SimLog, SimOptions};
 use millrace_streams::log::{
     Isolation, Log, Member, NewRecord, OffsetReset, OutputBatch, OutputRecord, Seat,
 };
@@ -290,6 +290,43 @@ fn keys() -> (&'static str, &'static str) {
     let apart = |key: &&str| partition_of(key.as_bytes(), 2) != partition_of(b"a", 2);
     let other = ["b", "c", "d", "e", "f", "g"].into_iter().find(apart);
     ("a", other.expect("one of them is elsewhere"))
+}
+
+#[test]
+fn tasks_go_on_while_the_offsets_of_one_that_is_taken_over_are_pending() {
+    let (a, b) = keys();
+    let log = log(2);
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = StreamsConfig::default;
+    let mut survivor = thread(&log, Arc::new(clock.clone()), "survivor", config());
+    append(&log, a, 1);
+    step_until(&log, &clock, &mut survivor, a, 1);
+    let mut other = thread(&log, Arc::new(clock.clone()), "other", config());
+    for _ in 0..100 {
+        advance(&log, &clock);
+        survivor.step().expect("it gives a task away");
+        other.step().expect("it takes a task");
+    }
+    other.close().expect("closed");
+    for _ in 0..10_000 {
+        log.inject(Fault::OffsetsUnavailable);
+    }
+    let appended = |value: &i64| *value == 2;
+    [a, b].iter().for_each(|key| append(&log, key, 2));
+    for _ in 0..100 {
+        advance(&log, &clock);
+        survivor.step().expect("it goes on");
+    }
+    assert!(log.faults_fired().contains_key(&Fault::OffsetsUnavailable));
+    let mut told: Vec<_> = output(&log)
+        .into_iter()
+        .filter(|(_, v)| appended(v))
+        .collect();
+    told.dedup();
+    assert_eq!(told.len(), 1, "the task that it had: {told:?}");
+    log.stop_faults();
+    step_until(&log, &clock, &mut survivor, a, 2);
+    step_until(&log, &clock, &mut survivor, b, 2);
 }
 
 #[test]

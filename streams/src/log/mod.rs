@@ -14,6 +14,7 @@
 
 mod batch;
 pub mod embedded;
+mod error;
 pub mod kafka;
 pub mod sim;
 
@@ -24,6 +25,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub use batch::{OutputBatch, OutputRecord, RawRecord, RecordBatch, TopicSlot};
+pub use error::{CommitError, LogError};
 
 use crate::headers::HeaderList;
 use crate::time::Timestamp;
@@ -159,6 +161,21 @@ pub trait Member: Send {
         &mut self,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
+
+    /// As [`Member::committed`], without waiting: `None` until the answer is there. To be called
+    /// again with the same partitions; a pending commit may last as long as a transaction may.
+    ///
+    /// # Errors
+    /// What asking again does not mend.
+    fn poll_committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
+        match self.committed(partitions) {
+            Err(LogError::Unavailable(_)) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
 
     /// The first offset that still exists, the end of what is committed, and the end of what was
     /// written, per partition.
@@ -440,63 +457,4 @@ pub struct HeldTasks {
     pub active: Vec<TaskId>,
     /// Tasks of which it keeps a warm copy.
     pub standby: Vec<TaskId>,
-}
-
-/// Why the log did not do what was asked. The kinds say what to do next.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogError {
-    /// Fix the configuration: trying again does not help.
-    #[error("{0}")]
-    Config(String),
-    /// The log does not answer, for now: try again.
-    #[error("log unavailable: {0}")]
-    Unavailable(String),
-    /// The group has removed this member, or another incarnation has taken its place: close every
-    /// task without a commit, then rejoin.
-    #[error("member lost: {0}")]
-    MemberLost(String),
-    /// The records to read next are gone, by retention or because the topic was made anew.
-    #[error("offset {wanted} of `{partition}` is gone; it now begins at {start}")]
-    OffsetOutOfRange {
-        /// The partition.
-        partition: TopicPartition,
-        /// The offset to read next.
-        wanted: Offset,
-        /// The first that still exists.
-        start: Offset,
-    },
-    /// The record is larger than the topic takes.
-    #[error("record of {bytes} bytes for `{topic}` is over the limit of {limit}")]
-    RecordTooLarge {
-        /// The topic.
-        topic: Arc<str>,
-        /// The record's size.
-        bytes: usize,
-        /// What the topic takes.
-        limit: usize,
-    },
-    /// The log's own data is damaged, or a write of it failed: stop, and start again.
-    #[error("log corrupted: {0}")]
-    Corrupted(String),
-}
-
-/// Why a commit is not a clean success. After each of these comes [`Member::recover`].
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// It did not take effect.
-    #[error("transaction aborted: {0}")]
-    Aborted(String),
-    /// It did not take effect, and would not if it were tried again: stop, and fix what the text
-    /// says. A topic may be gone, a permission missing, a record not to the topic's rules.
-    #[error("transaction refused: {0}")]
-    Refused(String),
-    /// It did not take effect, and this member may not commit these tasks any more.
-    #[error("transaction fenced: {0}")]
-    Fenced(String),
-    /// It may or may not have taken effect; it was cut off in between. Never guess: recover, and
-    /// read offsets and changelogs.
-    #[error("transaction outcome unknown: {0}")]
-    Unknown(String),
 }

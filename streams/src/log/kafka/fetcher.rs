@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset as KafkaOffset;
 use rdkafka::config::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::ffi::{Consumer, NativeError};
 use super::lists::{list_at, list_of};
+use super::question::Question;
 use super::sorter::{Failure, Seat, Seats};
 use crate::log::{Bounds, CommittedOffset, LogError, Offset, RecordBatch, TopicPartition};
 
@@ -36,6 +37,7 @@ enum By {
 pub(super) struct Fetcher {
     consumer: Consumer,
     timeout: Duration,
+    question: Question,
     seats: Seats,
     /// Topics that are known to exist, with their partitions.
     partitions: HashMap<Arc<str>, i32>,
@@ -47,6 +49,7 @@ impl Fetcher {
         Ok(Self {
             consumer: Consumer::start(config).map_err(config_error)?,
             timeout,
+            question: Question::start("committed-offsets")?,
             seats: Seats::default(),
             partitions: HashMap::new(),
         })
@@ -84,24 +87,34 @@ impl Fetcher {
         }
         let list = self.patiently(|consumer, timeout| {
             let list = list_of(partitions);
-            consumer.committed(&list, timeout)?;
+            consumer.group_offsets().fill_in(&list, timeout)?;
             Ok(list)
         })?;
-        list.elements()
-            .iter()
-            .map(|element| {
-                element
-                    .error()
-                    .map_err(|error| LogError::Unavailable(error.to_string()))?;
-                Ok(match element.offset() {
-                    KafkaOffset::Offset(offset) => Some(CommittedOffset {
-                        offset,
-                        metadata: element.metadata().to_owned(),
-                    }),
-                    _ => None,
-                })
-            })
-            .collect()
+        offsets_in(&list)
+    }
+
+    /// As [`Fetcher::committed`], without waiting: `None` until the answer is there.
+    pub(super) fn poll_committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
+        if partitions.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let group = self.consumer.group_offsets();
+        self.question.poll(partitions, move |partitions| {
+            let list = list_of(partitions);
+            match group.fill_in(&list, ONE_ANSWER) {
+                Ok(()) => offsets_in(&list),
+                Err(error) if is_final(error.code) => Err(config_error(error)),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+    }
+
+    /// What was asked for before may not be true any more.
+    pub(super) fn forget_question(&mut self) {
+        self.question.forget();
     }
 
     fn offsets_at(
@@ -287,6 +300,24 @@ impl Fetcher {
     pub(super) fn recycle(&mut self, batch: RecordBatch) {
         self.seats.recycle(batch);
     }
+}
+
+/// The offsets that were filled in.
+fn offsets_in(list: &TopicPartitionList) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+    let elements = list.elements();
+    let offsets = elements.iter().map(|element| {
+        element
+            .error()
+            .map_err(|error| LogError::Unavailable(error.to_string()))?;
+        Ok(match element.offset() {
+            KafkaOffset::Offset(offset) => Some(CommittedOffset {
+                offset,
+                metadata: element.metadata().to_owned(),
+            }),
+            _ => None,
+        })
+    });
+    offsets.collect()
 }
 
 /// Errors that asking again does not mend.

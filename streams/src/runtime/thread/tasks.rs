@@ -157,7 +157,10 @@ impl StreamThread {
         if restored.is_empty() {
             return Ok(busy);
         }
-        for (id, begin) in self.begins(restored)? {
+        let Some(begins) = self.begins(restored)? else {
+            return Ok(busy);
+        };
+        for (id, begin) in begins {
             self.activate(id, begin)?;
         }
         self.assign_inputs()?;
@@ -167,6 +170,7 @@ impl StreamThread {
 
     /// Finds out how far each changelog goes. The committed offsets are read first: that waits for
     /// a commit that the task's owner before this one has under way, so that the end is behind it.
+    /// The other tasks go on meanwhile.
     pub(super) fn begin_restores(&mut self) -> Result<(), Error> {
         let waiting: Vec<TaskId> = self
             .restoring
@@ -178,7 +182,10 @@ impl StreamThread {
             return Ok(());
         }
         // One question for all tasks: each may wait behind a fetch that is under way.
-        self.member.committed(&self.inputs_of(&waiting))?;
+        let inputs = self.inputs_of(&waiting);
+        if self.member.poll_committed(&inputs)?.is_none() {
+            return Ok(());
+        }
         let waits = |task: &&mut Restoring| waiting.contains(&task.id);
         let tasks = self
             .restoring
@@ -232,16 +239,19 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Where each of these tasks begins. One question for all of them, as with their changelogs.
-    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, Begin)>, Error> {
+    /// Where each of these tasks begins, once that is known. One question for all of them, as with
+    /// their changelogs.
+    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Option<Vec<(TaskId, Begin)>>, Error> {
         let partitions = self.inputs_of(&tasks);
-        let committed = self.member.committed(&partitions)?;
+        let Some(committed) = self.member.poll_committed(&partitions)? else {
+            return Ok(None);
+        };
         let mut begin = self.begin_offsets(&partitions, committed)?.into_iter();
         let own = |id| {
             let inputs = self.shared.input_partitions(id).len();
             (id, begin.by_ref().take(inputs).collect())
         };
-        Ok(tasks.into_iter().map(own).collect())
+        Ok(Some(tasks.into_iter().map(own).collect()))
     }
 
     /// Makes a restored task run. What the log may refuse, and code of the topology that may panic,
