@@ -143,11 +143,17 @@ impl World {
         futures::executor::block_on(writer.append(record)).is_ok()
     }
 
-    /// A round of every instance, and 20 ms for their calls.
+    /// A round of every instance, and 20 ms for their calls. The log may have one die.
     fn round(&mut self) {
-        for worker in self.workers.values_mut() {
+        let mut dead = Vec::new();
+        for (instance, worker) in &mut self.workers {
+            let killed = self.log.counters().members_killed;
             worker.step().unwrap();
+            if self.log.counters().members_killed > killed {
+                dead.push(instance.clone());
+            }
         }
+        dead.iter().for_each(|instance| self.kill(instance));
         let step = Duration::from_millis(20);
         self.clock.advance(step);
         self.log.advance(step);

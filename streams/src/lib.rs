@@ -38,7 +38,7 @@ pub use runtime::{
     Application, ApplicationState, Clock, ManualClock, Progress, QueryableStore, StreamThread,
     Streams, StreamsBuilder, StreamsConfig, SystemClock,
 };
-pub use simulation::Simulation;
+pub use simulation::{Seeds, Simulation};
 pub use store::{KeyValueStore, StoreAccess, Timestamped};
 pub use task::{
     BeyondSkew, ErrorHandling, OnError, PunctuationId, PunctuationKind, TimestampPolicy,

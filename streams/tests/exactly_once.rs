@@ -1,11 +1,13 @@
 //! Exactly once, under every fault that the simulated log knows, from many seeds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use millrace_state::StateOptions;
 use millrace_streams::headers::HeaderList;
-use millrace_streams::log::sim::{FaultRates, SimOptions};
+use millrace_streams::log::sim::{Fault, FaultRates, SimOptions};
 use millrace_streams::log::{Isolation, NewRecord};
-use millrace_streams::{Simulation, Store, StreamsConfig, Topic, Topology};
+use millrace_streams::{Seeds, Simulation, Store, StreamsConfig, Topic, Topology};
 
 const AMOUNTS: Topic<String, i64> = Topic::new("amounts");
 const TOTALS: Topic<String, i64> = Topic::new("totals");
@@ -30,25 +32,67 @@ fn topology() -> Topology {
     .expect("the topology is sound")
 }
 
+/// What a simulation has come to, and what it met.
+#[derive(Default)]
 struct Outcome {
     digest: u64,
-    faults: u64,
+    fired: BTreeMap<Fault, u64>,
     crashes: u64,
+    crashes_after_flush: u64,
+    sessions_expired: u64,
+    transactions_timed_out: u64,
 }
 
-fn simulate(seed: u64) -> Outcome {
-    let faults = FaultRates::all(0.01);
+impl Outcome {
+    fn of(simulation: &Simulation) -> Self {
+        let counters = simulation.log().counters();
+        Self {
+            digest: simulation.log().digest(),
+            fired: simulation.log().faults_fired(),
+            crashes: simulation.crashes(),
+            crashes_after_flush: simulation.crashes_after_flush(),
+            sessions_expired: counters.sessions_expired,
+            transactions_timed_out: counters.transactions_timed_out,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (fault, count) in &other.fired {
+            *self.fired.entry(*fault).or_default() += count;
+        }
+        self.crashes += other.crashes;
+        self.crashes_after_flush += other.crashes_after_flush;
+        self.sessions_expired += other.sessions_expired;
+        self.transactions_timed_out += other.transactions_timed_out;
+    }
+}
+
+/// Times and sizes so small that a short simulation sees sessions end, transactions time out, and
+/// stores flush and evict.
+fn simulation(seed: u64) -> Simulation {
     let options = SimOptions {
-        faults,
+        faults: FaultRates::all(0.01).with(Fault::MarkerLate, 0.1),
         standby_replicas: 1,
-        session_timeout: std::time::Duration::from_secs(2),
+        session_timeout: Duration::from_secs(1),
         ..SimOptions::default()
     };
     let mut simulation = Simulation::new(seed, options);
+    simulation.set_state_options(StateOptions {
+        memory_bytes_max: 2_000,
+        flush_interval: Duration::from_millis(200),
+        flush_bytes: 500,
+    });
+    simulation
+}
+
+fn simulate(seed: u64) -> Outcome {
+    let mut simulation = simulation(seed);
     simulation
         .create_topics(&[AMOUNTS.spec(), TOTALS.spec(), GROUPS.spec()])
         .expect("topics can be created");
-    simulation.add_application(&topology(), StreamsConfig::default());
+    let mut config = StreamsConfig::default();
+    config.transaction_timeout = Duration::from_secs(2);
+    simulation.add_application(&topology(), config);
     simulation.start_instances(2).expect("instances start");
     for n in 0..60_i64 {
         let record = NewRecord {
@@ -58,26 +102,16 @@ fn simulate(seed: u64) -> Outcome {
             headers: HeaderList::new(),
             timestamp: simulation.now(),
         };
-        simulation
-            .append(&record)
-            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        simulation
-            .run(10)
-            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        simulation.append(&record).expect("appended");
+        simulation.run(10).expect("it runs");
     }
-    simulation
-        .settle()
-        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    check(&simulation, seed);
-    Outcome {
-        digest: simulation.log().digest(),
-        faults: simulation.log().faults_fired().values().sum(),
-        crashes: simulation.crashes(),
-    }
+    simulation.settle().expect("it comes to rest");
+    check(&simulation);
+    Outcome::of(&simulation)
 }
 
 /// What was read must equal the fold of what was written, key by key.
-fn check(simulation: &Simulation, seed: u64) {
+fn check(simulation: &Simulation) {
     let (mut sums, mut counts) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, i64>::new());
     for record in simulation
         .log()
@@ -88,12 +122,8 @@ fn check(simulation: &Simulation, seed: u64) {
         *counts.entry(key[..1].to_owned()).or_default() += 1;
         *sums.entry(key).or_default() += amount;
     }
-    assert_eq!(last(simulation, TOTALS.name()), sums, "seed {seed}: totals");
-    assert_eq!(
-        last(simulation, GROUPS.name()),
-        counts,
-        "seed {seed}: groups"
-    );
+    assert_eq!(last(simulation, TOTALS.name()), sums, "totals");
+    assert_eq!(last(simulation, GROUPS.name()), counts, "groups");
 }
 
 /// The last committed value of each key.
@@ -109,14 +139,25 @@ fn last(simulation: &Simulation, topic: &str) -> BTreeMap<String, i64> {
 
 #[test]
 fn totals_equal_the_fold_of_the_input_whatever_fails() {
-    let (mut faults, mut crashes) = (0, 0);
-    for seed in 0..200 {
-        let outcome = simulate(seed);
-        faults += outcome.faults;
-        crashes += outcome.crashes;
+    let seeds = Seeds::of(0..200);
+    let mut sum = Outcome::default();
+    for outcome in seeds.simulate(simulate) {
+        sum.add(&outcome);
     }
-    assert!(faults > 1_000, "only {faults} faults fired");
-    assert!(crashes > 20, "only {crashes} crashes");
+    if !seeds.are_default() {
+        return;
+    }
+    for fault in Fault::ALL {
+        let count = sum.fired.get(fault).copied().unwrap_or(0);
+        assert!(count > 5, "{fault:?} struck {count} times");
+    }
+    assert!(sum.crashes > 100, "only {} crashes", sum.crashes);
+    let flushed = sum.crashes_after_flush;
+    assert!(flushed > 50, "only {flushed} crashes after a flush");
+    let expired = sum.sessions_expired;
+    assert!(expired > 50, "only {expired} sessions expired");
+    let timed_out = sum.transactions_timed_out;
+    assert!(timed_out > 50, "only {timed_out} transactions timed out");
 }
 
 #[test]

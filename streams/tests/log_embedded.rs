@@ -24,6 +24,8 @@ mod power;
 #[path = "log_embedded/retention.rs"]
 mod retention;
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,17 @@ fn an_acknowledged_append_is_there_after_reopening() {
             .any(|record| record.value.as_deref() == Some(value.as_bytes()))
     };
     assert!((0..100).all(has));
+}
+
+#[test]
+fn a_log_opens_under_a_bare_name_and_in_directories_that_do_not_exist() {
+    let dir = tempfile::tempdir_in(".").expect("a directory");
+    let bare = Path::new(dir.path().file_name().expect("a name"));
+    fs::remove_dir(bare).expect("empty");
+    drop(open(bare, small()));
+    let log = open(&bare.join("a/b"), small());
+    create(&*log, "t", 1);
+    append(&*log, "t", "k", "v");
 }
 
 #[test]

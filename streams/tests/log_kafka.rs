@@ -32,6 +32,9 @@ struct Cluster {
 }
 
 impl Harness for Cluster {
+    const HAS_SESSIONS: bool = true;
+    const DELETES_RECORDS: bool = true;
+
     fn start() -> Result<Self, String> {
         let standbys = BrokerOptions::default().with("group.streams.num.standby.replicas", "1");
         let broker = BROKER.get_or_init(|| require_with(standbys)).as_ref();
@@ -39,7 +42,7 @@ impl Harness for Cluster {
         let log = KafkaLog::connect(KafkaOptions::new(broker.bootstrap()));
         Ok(Self {
             broker,
-            log: Arc::new(log.map_err(|error| error.to_string())?),
+            log: Arc::new(log.expect("the broker is there")),
             number: NAMES.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -75,12 +78,13 @@ impl Harness for Cluster {
     }
 
     // What a coordinator does with a silent member, it does with one that is said to leave.
-    fn end_session(&self, member_id: &str) -> bool {
+    fn end_session(&self, member_id: &str) {
         let group = format!("app-{}", self.number);
-        support::remove_member(&self.broker.bootstrap(), &group, member_id).is_ok()
+        let removed = support::remove_member(&self.broker.bootstrap(), &group, member_id);
+        removed.expect("the coordinator takes it");
     }
 
-    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> bool {
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("offsets.json");
         let (topic, number) = (&partition.topic, partition.partition);
@@ -93,7 +97,6 @@ impl Harness for Cluster {
         let done = self.broker.tool(&[tool, "--offset-json-file", &file]);
         let done = done.expect("the tool runs");
         assert!(done.status.success(), "{done:?}");
-        true
     }
 }
 

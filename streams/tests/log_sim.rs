@@ -2,6 +2,8 @@
 
 #[macro_use]
 mod contract;
+#[path = "log_sim/commits.rs"]
+mod commits;
 #[path = "log_sim/copier.rs"]
 mod copier;
 
@@ -21,6 +23,9 @@ struct Sim {
 }
 
 impl Harness for Sim {
+    const HAS_SESSIONS: bool = true;
+    const DELETES_RECORDS: bool = true;
+
     fn start() -> Result<Self, String> {
         let options = SimOptions {
             standby_replicas: 1,
@@ -47,12 +52,13 @@ impl Harness for Sim {
         1
     }
 
-    fn end_session(&self, member_id: &str) -> bool {
-        self.log.remove_member(member_id)
+    fn end_session(&self, member_id: &str) {
+        assert!(self.log.remove_member(member_id), "it had a seat");
     }
 
-    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> bool {
-        self.log.delete_records(partition, before).is_ok()
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) {
+        let deleted = self.log.delete_records(partition, before);
+        deleted.expect("the partition exists");
     }
 }
 

@@ -31,8 +31,13 @@ use millrace_streams::log::{Log, Offset, TopicPartition};
 
 /// A log under test, and what it can do.
 pub(crate) trait Harness: Sized {
-    /// Makes a fresh log, or connects to one. `Err` says why it cannot be tested here, for instance
-    /// because a server is not installed.
+    /// Whether members lose their seats when they are silent.
+    const HAS_SESSIONS: bool = false;
+    /// Whether records can be deleted from outside.
+    const DELETES_RECORDS: bool = false;
+
+    /// Makes a fresh log, or connects to one. `Err` says which server is not installed here, and
+    /// nothing else: what goes wrong with one that is there is a failure.
     fn start() -> Result<Self, String>;
 
     /// The log.
@@ -76,15 +81,19 @@ pub(crate) trait Harness: Sized {
         true
     }
 
-    /// Lets the session of this member end while it is silent. False if the log has no sessions.
-    fn end_session(&self, _member_id: &str) -> bool {
-        false
+    /// Lets the session of this member end while it is silent.
+    fn end_session(&self, member_id: &str) {
+        unimplemented_capability("sessions", member_id);
     }
 
-    /// Deletes the records of a partition before `before`. False if the log cannot.
-    fn delete_records(&self, _partition: &TopicPartition, _before: Offset) -> bool {
-        false
+    /// Deletes the records of a partition before `before`.
+    fn delete_records(&self, partition: &TopicPartition, _before: Offset) {
+        unimplemented_capability("deletion of records", &partition.to_string());
     }
+}
+
+fn unimplemented_capability(what: &str, of: &str) {
+    panic!("the harness says nothing of {what} ({of})");
 }
 
 /// Runs one function of the suite on a fresh log.

@@ -230,21 +230,54 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
+fn a_segment_without_a_manifest_is_noticed_and_nothing_is_removed() {
+    let sample = sample();
+    for segment in segments(sample.dir.path()) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let alone = dir.path().join(segment.file_name().expect("a name"));
+        fs::copy(&segment, &alone).expect("copied");
+        let error = read_both(dir.path(), false).expect_err("no manifest");
+        assert!(matches!(error, LogError::Corrupted(_)), "{error}");
+        assert!(alone.exists(), "{} is gone", alone.display());
+    }
+}
+
+#[test]
 fn an_older_manifest_is_noticed_and_nothing_is_removed() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = open(dir.path(), small());
     create(&*log, "t", PARTITIONS);
-    let manifest = dir.path().join("manifest");
-    let older = fs::read(&manifest).expect("a file");
+    let compact = TopicSpec {
+        cleanup: Cleanup::Compact,
+        ..spec("c", 1)
+    };
+    log.create_topics(&[compact]).expect("created");
+    let read = || fs::read(dir.path().join("manifest")).expect("a file");
+    let mut manifests = vec![read()];
     for number in 0..200 {
+        append(&*log, "c", "k", &format!("{number}"));
         append(&*log, "t", &format!("k{number}"), "v");
+        if number % 30 == 29 {
+            log.clean().expect("cleaned");
+        }
+        manifests.push(read());
     }
     drop(log);
-    let before = files(dir.path());
-    fs::write(&manifest, older).expect("written");
-    let error = read_both(dir.path(), false).expect_err("older");
-    assert!(matches!(error, LogError::Corrupted(_)), "{error}");
-    assert_eq!(files(dir.path()), before);
+    manifests.dedup();
+    let latest = manifests.pop();
+    assert!(
+        latest.is_some() && manifests.len() > 5,
+        "{}",
+        manifests.len()
+    );
+    for older in manifests {
+        let dir = copy(dir.path());
+        let before = files(dir.path());
+        fs::write(dir.path().join("manifest"), older).expect("written");
+        let error = read_both(dir.path(), false).expect_err("older");
+        assert!(matches!(error, LogError::Corrupted(_)), "{error}");
+        assert_eq!(files(dir.path()), before);
+    }
 }
 
 #[test]

@@ -105,15 +105,24 @@ impl World {
             .frozen
             .get(&index)
             .is_some_and(|till| *till > self.steps);
-        if !is_frozen {
-            self.threads[index].step();
+        if is_frozen {
+            return;
+        }
+        let killed = self.log.counters().members_killed;
+        self.threads[index].step();
+        if self.log.counters().members_killed > killed {
+            self.restart(index);
         }
     }
 
     /// The process dies, and comes back with the same member id.
     fn kill(&mut self, index: usize) {
-        let (commits, failures) = (self.threads[index].commits, self.threads[index].failures);
         self.log.kill_member(&self.threads[index].seat.member_id);
+        self.restart(index);
+    }
+
+    fn restart(&mut self, index: usize) {
+        let (commits, failures) = (self.threads[index].commits, self.threads[index].failures);
         self.threads[index] = Thread {
             commits,
             failures,
@@ -407,6 +416,7 @@ impl Dice {
 /// Adds the counters of a run to a sum.
 pub(crate) fn add(sum: &mut SimCounters, run: SimCounters) {
     sum.sessions_expired += run.sessions_expired;
+    sum.members_killed += run.members_killed;
     sum.transactions_timed_out += run.transactions_timed_out;
     sum.late_ends_applied += run.late_ends_applied;
     sum.late_ends_fenced += run.late_ends_fenced;
@@ -418,6 +428,7 @@ pub(crate) fn add(sum: &mut SimCounters, run: SimCounters) {
 pub(crate) fn all_happened(sum: SimCounters) -> bool {
     [
         sum.sessions_expired,
+        sum.members_killed,
         sum.transactions_timed_out,
         sum.late_ends_applied,
         sum.late_ends_fenced,

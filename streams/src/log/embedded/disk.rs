@@ -106,9 +106,7 @@ pub struct FileSystem;
 impl Disk for FileSystem {
     fn lock(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
         if !dir.is_dir() {
-            fs::create_dir_all(dir)?;
-            dir.parent()
-                .map_or(Ok(()), |parent| self.sync_dir(parent))?;
+            self.make(dir)?;
         }
         let file = fs::File::options()
             .create(true)
@@ -147,6 +145,24 @@ impl Disk for FileSystem {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
     }
+}
+
+impl FileSystem {
+    /// Makes a directory and those above it, each of them durably.
+    fn make(&self, dir: &Path) -> io::Result<()> {
+        let missing = dir.ancestors().take_while(|one| !one.is_dir());
+        let missing: Vec<&Path> = missing.filter(|one| *one != Path::new("")).collect();
+        fs::create_dir_all(dir)?;
+        missing
+            .into_iter()
+            .try_for_each(|made| self.sync_dir(parent_of(made)))
+    }
+}
+
+/// The directory that holds `path`; a bare name lies in the current one.
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }
 
 /// A locked file.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::disk::Disk;
 use super::entry::Entry;
-use super::frame::Frame;
+use super::frame::{self, Frame, Location};
 use super::journal::write_checkpoint;
 use super::manifest::{Listed, Manifest};
 use super::segment::{Section, Segment};
@@ -35,7 +35,20 @@ pub(super) struct Recovered {
 /// Reads the log in `dir`, or begins one there. With `verify`, every record is checked.
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, verify: bool) -> Result<Recovered, LogError> {
     let manifest = Manifest::load(disk, dir)?.unwrap_or_default();
-    remove_leftovers(disk, dir, &manifest)?;
+    for unlisted in unlisted(disk, dir, &manifest)? {
+        check_unlisted(disk, dir, &manifest, unlisted)?;
+    }
+    let recovered = read(disk, dir, manifest, verify)?;
+    remove_leftovers(disk, dir, &recovered.manifest)?;
+    Ok(recovered)
+}
+
+fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: Manifest,
+    verify: bool,
+) -> Result<Recovered, LogError> {
     let Some((open, closed)) = manifest.segments.split_last() else {
         return begin(disk, dir).map_err(|error| cannot_open(dir, &error));
     };
@@ -92,56 +105,81 @@ pub(super) fn cannot_open(dir: &Path, error: &io::Error) -> LogError {
     ))
 }
 
-/// Removes what a crash has left half done: segments that were written but never listed, and old
-/// ones that were replaced but not yet removed.
-fn remove_leftovers(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), LogError> {
+/// The segments in `dir` that the manifest does not list.
+fn unlisted(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<Listed>, LogError> {
     let names = disk.list(dir).map_err(|error| cannot_open(dir, &error))?;
-    for name in names {
-        let Some((id, generation)) = Segment::parse_name(&name) else {
-            continue;
-        };
+    let is_listed = |of: &Listed| {
         let mut listed = manifest.segments.iter();
-        if listed.any(|one| (one.id, one.generation) == (id, generation)) {
-            continue;
-        }
-        check_unlisted(disk, dir, manifest, (id, generation))?;
-        let removed = disk.remove(&dir.join(&name));
+        listed.any(|one| (one.id, one.generation) == (of.id, of.generation))
+    };
+    let segments = names.iter().filter_map(|name| Segment::parse_name(name));
+    let segments = segments.map(|(id, generation)| Listed {
+        id,
+        generation,
+        closed: None,
+    });
+    Ok(segments.filter(|one| !is_listed(one)).collect())
+}
+
+/// Removes what a crash has left half done: segments that were written but never listed, and old
+/// ones that were replaced but not yet removed. Nothing is removed before the listed segments are
+/// known to be all there is.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), LogError> {
+    for Listed { id, generation, .. } in unlisted(disk, dir, manifest)? {
+        let removed = disk.remove(&dir.join(Segment::file_name(id, generation)));
         removed.map_err(|error| cannot_open(dir, &error))?;
     }
     Ok(())
 }
 
-/// A segment is listed before anything but a checkpoint is written to it. So records in a segment
-/// behind the last one listed mean that the manifest is not the latest.
+/// A segment is listed before anything but a checkpoint is written to it. So anything else in a
+/// segment behind the last one listed means that the manifest is not the latest.
 fn check_unlisted(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
-    (id, generation): (u64, u32),
+    unlisted: Listed,
 ) -> Result<(), LogError> {
-    if manifest.segments.last().is_some_and(|last| id <= last.id) {
+    let last = manifest.segments.last();
+    if last.is_some_and(|last| unlisted.id <= last.id) {
         return Ok(());
     }
-    let listed = Listed {
-        id,
-        generation,
-        closed: None,
+    let segment = open_segment(disk, dir, unlisted)?;
+    let is_leftover = match last {
+        Some(_) => holds_no_more_than_a_checkpoint(&segment),
+        None => segment.file.len().map(|len| len <= empty_checkpoint_len()),
     };
-    let segment = open_segment(disk, dir, listed)?;
-    let unreadable = |error| segment.unreadable(&error);
-    let len = segment.file.len().map_err(unreadable)?;
+    if is_leftover.map_err(|error| segment.unreadable(&error))? {
+        return Ok(());
+    }
+    Err(LogError::Corrupted(format!(
+        "`{}` is missing or older than `{}`; restore the directory from a backup",
+        dir.join("manifest").display(),
+        segment.path.display()
+    )))
+}
+
+fn holds_no_more_than_a_checkpoint(segment: &Segment) -> io::Result<bool> {
+    let len = segment.file.len()?;
     let mut scanner = segment.scanner(len);
-    let Some(checkpoint) = scanner.frame(0, false).map_err(unreadable)? else {
-        return Ok(());
+    let Some(first) = scanner.frame(0, false)? else {
+        return Ok(true);
     };
-    match scanner.frame(checkpoint.end, false).map_err(unreadable)? {
-        None => Ok(()),
-        Some(_) => Err(LogError::Corrupted(format!(
-            "`{}` is missing or older than `{}`; restore the directory from a backup",
-            dir.join("manifest").display(),
-            segment.path.display()
-        ))),
-    }
+    let is_checkpoint = matches!(first.entries.first(), Some(Entry::Checkpoint { .. }));
+    Ok(is_checkpoint && scanner.frame(first.end, false)?.is_none())
+}
+
+/// The length of the first segment of a log, as long as that is not listed.
+fn empty_checkpoint_len() -> u64 {
+    let location = Location {
+        segment: 1,
+        generation: 0,
+        at: 0,
+    };
+    let mut bytes = Vec::new();
+    let checkpoint = State::default().checkpoint();
+    frame::encode(&checkpoint, std::iter::empty(), location, &mut bytes);
+    bytes.len() as u64
 }
 
 fn open_segment(disk: &dyn Disk, dir: &Path, listed: Listed) -> Result<Segment, LogError> {

@@ -87,6 +87,7 @@ impl Cluster {
     pub(super) fn advance(&mut self, by: Duration) {
         self.now = self.now.saturating_add(by);
         self.deliver_late();
+        self.transactions.mark_due(&mut self.topics, self.now);
         let aborted = self.transactions.expire(&mut self.topics, self.now);
         self.counters.transactions_timed_out += aborted;
         for group in self.groups.values_mut() {
@@ -108,14 +109,21 @@ impl Cluster {
         });
     }
 
-    /// Commits the open transaction of a producer.
+    /// Commits the open transaction of a producer. It is decided then, though its markers may come
+    /// late.
     pub(super) fn commit(&mut self, producer: ProducerKey) -> Result<(), FencedEpoch> {
-        self.transactions.commit(&mut self.topics, producer)
+        let (faults, now) = (&mut self.faults, self.now);
+        let due = || now.saturating_add(marker_delay(faults));
+        self.transactions.commit(producer, due)?;
+        self.transactions.mark_due(&mut self.topics, now);
+        Ok(())
     }
 
-    /// Refuses a producer whose epoch is an old one, and counts it.
+    /// Refuses a producer whose epoch is an old one, and counts it. One that goes on has waited for
+    /// the markers of its transaction before.
     pub(super) fn check_producer(&mut self, producer: ProducerKey) -> Result<(), FencedEpoch> {
         if self.transactions.is_current(producer) {
+            self.transactions.mark_all(&mut self.topics, producer.id);
             return Ok(());
         }
         self.counters.producers_fenced += 1;
@@ -203,7 +211,9 @@ impl Cluster {
     }
 
     pub(super) fn kill(&mut self, member_id: &str) {
-        self.alive.remove(member_id);
+        if self.alive.remove(member_id).is_some() {
+            self.counters.members_killed += 1;
+        }
     }
 
     /// True if the member has its seat in the group.
@@ -300,6 +310,7 @@ impl Cluster {
         producer: ProducerKey,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<(), String> {
+        self.transactions.mark_all(&mut self.topics, producer.id);
         let partitions = offsets.iter().map(|(partition, _)| partition);
         let group = self
             .groups
@@ -337,6 +348,15 @@ impl Cluster {
 pub(super) fn fenced(producer: ProducerKey) -> String {
     let ProducerKey { id, epoch } = producer;
     format!("epoch {epoch} of producer {id} is an old one")
+}
+
+/// How long a marker is under way.
+fn marker_delay(faults: &mut Faults) -> Duration {
+    const MILLIS_MAX: usize = 3_000;
+    if !faults.strikes(Fault::MarkerLate, None) {
+        return Duration::ZERO;
+    }
+    Duration::from_millis(1 + faults.rng.below(MILLIS_MAX) as u64)
 }
 
 fn transactional_id(seat: &Seat) -> String {

@@ -35,6 +35,17 @@ faults! {
     EndLate,
     /// The transaction is committed and the reply is lost: unknown, and with effect.
     EndReplyLost,
+    /// The member's process dies before it sends anything.
+    DiesBeforeSend,
+    /// The member's process dies when it has sent, before the offsets reach the group.
+    DiesAfterSend,
+    /// The member's process dies when the offsets are pending, before the end marker.
+    DiesBeforeEnd,
+    /// The member's process dies when the transaction is committed, before it hears of that.
+    DiesAfterEnd,
+    /// The marker of a commit reaches one of its partitions, or the group's offsets, up to 3 s late:
+    /// until then what was committed there is not visible.
+    MarkerLate,
     /// The broker aborts the open transaction as one that took too long, and fences its producer.
     TransactionTimeout,
     /// The group removes the member, as if its session had ended.

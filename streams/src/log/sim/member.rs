@@ -174,6 +174,9 @@ impl SimMember {
                 .add_offsets(&self.seat, self.assignment.epoch, self.producer, offsets)
                 .map_err(CommitError::Fenced)?;
         }
+        if dies(&mut cluster, Fault::DiesBeforeEnd, &self.seat) {
+            return Err(unknown(Fault::DiesBeforeEnd));
+        }
         if cluster.faults.strikes(Fault::CutBeforeEnd, id) {
             return Err(aborted(Fault::CutBeforeEnd));
         }
@@ -188,6 +191,9 @@ impl SimMember {
             .check_producer(self.producer)
             .and_then(|()| cluster.commit(self.producer))
             .map_err(|FencedEpoch| CommitError::Fenced(fenced(self.producer)))?;
+        if dies(&mut cluster, Fault::DiesAfterEnd, &self.seat) {
+            return Err(unknown(Fault::DiesAfterEnd));
+        }
         if cluster.faults.strikes(Fault::EndReplyLost, id) {
             return Err(unknown(Fault::EndReplyLost));
         }
@@ -349,10 +355,12 @@ impl SimMember {
     fn send_all(&mut self, outputs: &OutputBatch) -> Result<(), LogError> {
         drop(self.enter()?);
         self.begin().map_err(|error| cannot_send(&error))?;
+        self.survive(Fault::DiesBeforeSend)?;
         let cut = self.cut(outputs.len());
         let count = cut.map_or(outputs.len(), |(_, count)| count);
         self.write(outputs, count)
             .map_err(|error| self.break_off_send(error))?;
+        self.survive(Fault::DiesAfterSend)?;
         let Some((fault, _)) = cut else {
             return Ok(());
         };
@@ -361,6 +369,14 @@ impl SimMember {
             Fault::SendCutOff => Err(LogError::Unavailable(format!("injected {fault:?}"))),
             _ => Ok(()),
         }
+    }
+
+    /// An error if `fault` kills this member's process now.
+    fn survive(&self, fault: Fault) -> Result<(), LogError> {
+        if dies(&mut self.cluster.lock(), fault, &self.seat) {
+            return Err(LogError::Unavailable(format!("injected {fault:?}")));
+        }
+        Ok(())
     }
 
     /// Whether this send is cut off, by which fault, and after how many records.
@@ -408,6 +424,15 @@ fn check_alive(cluster: &Cluster, seat: &Seat, incarnation: u64) -> Result<(), L
     }
     let id = &seat.member_id;
     Err(LogError::Unavailable(format!("member `{id}` was killed")))
+}
+
+/// True if `fault` kills the process of this seat now.
+fn dies(cluster: &mut Cluster, fault: Fault, seat: &Seat) -> bool {
+    let dies = cluster.faults.strikes(fault, Some(&seat.member_id));
+    if dies {
+        cluster.kill(&seat.member_id);
+    }
+    dies
 }
 
 fn cannot_send(error: &CommitError) -> LogError {

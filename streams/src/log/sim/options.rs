@@ -34,6 +34,8 @@ impl Default for SimOptions {
 pub struct SimCounters {
     /// Members that lost their seat because they were silent for too long.
     pub sessions_expired: u64,
+    /// Members whose process was killed, by a fault or from outside.
+    pub members_killed: u64,
     /// Transactions that the broker aborted because they took too long.
     pub transactions_timed_out: u64,
     /// Late commits that came before a recovery, and took effect.

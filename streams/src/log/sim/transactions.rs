@@ -24,6 +24,8 @@ struct Producer {
     incarnation: u64,
     timeout: Duration,
     open: Option<Transaction>,
+    /// The transaction before, until its last marker is written.
+    closing: Option<Closing>,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,22 @@ struct Transaction {
     since: Duration,
     partitions: BTreeSet<TopicPartition>,
     offsets: BTreeMap<Arc<str>, GroupOffsets>,
+}
+
+/// A transaction whose end is decided, with the markers that are still under way: each arrives at
+/// its own time, and shows the records of its partition, or the offsets of its group.
+#[derive(Debug)]
+struct Closing {
+    key: ProducerKey,
+    commit: bool,
+    partitions: BTreeMap<TopicPartition, Duration>,
+    offsets: BTreeMap<Arc<str>, (Duration, GroupOffsets)>,
+}
+
+impl Closing {
+    fn is_over(&self) -> bool {
+        self.partitions.is_empty() && self.offsets.is_empty()
+    }
 }
 
 /// All producers, and all committed offsets.
@@ -56,6 +74,7 @@ impl Transactions {
             Some(id) => *id,
             None => self.register(transactional_id),
         };
+        self.mark_all(topics, id);
         self.abort(topics, id);
         let id = self.rotate_if_exhausted(id);
         let epoch = self.producers.get_mut(&id).map_or(0, |producer| {
@@ -74,6 +93,7 @@ impl Transactions {
             incarnation: 0,
             timeout: Duration::MAX,
             open: None,
+            closing: None,
         };
         self.producers.insert(self.next_id, producer);
         self.ids.insert(transactional_id.to_owned(), self.next_id);
@@ -100,7 +120,8 @@ impl Transactions {
     /// Aborts a producer's transaction and bumps its epoch.
     pub(super) fn abort(&mut self, topics: &mut Topics, id: u64) {
         self.bump_epoch(id);
-        self.finish(topics, id, false);
+        self.finish(id, false, || Duration::ZERO);
+        self.mark_all(topics, id);
     }
 
     fn bump_epoch(&mut self, id: u64) {
@@ -167,18 +188,18 @@ impl Transactions {
         Ok(())
     }
 
-    /// Commits the open transaction: markers everywhere, and the offsets.
+    /// Decides that the open transaction is committed; `due` says when each marker arrives.
     pub(super) fn commit(
         &mut self,
-        topics: &mut Topics,
         key: ProducerKey,
+        due: impl FnMut() -> Duration,
     ) -> Result<(), FencedEpoch> {
         self.current(key)?;
-        self.finish(topics, key.id, true);
+        self.finish(key.id, true, due);
         Ok(())
     }
 
-    fn finish(&mut self, topics: &mut Topics, id: u64, commit: bool) {
+    fn finish(&mut self, id: u64, commit: bool, mut due: impl FnMut() -> Duration) {
         let Some(producer) = self.producers.get_mut(&id) else {
             return;
         };
@@ -189,15 +210,27 @@ impl Transactions {
             id,
             epoch: producer.epoch,
         };
-        for partition in &open.partitions {
-            if let Ok(partition) = topics.partition_mut(partition) {
-                partition.mark(key, commit);
-            }
+        let partitions = open.partitions.into_iter();
+        let offsets = open.offsets.into_iter();
+        producer.closing = Some(Closing {
+            key,
+            commit,
+            partitions: partitions.map(|partition| (partition, due())).collect(),
+            offsets: offsets.map(|(group, of)| (group, (due(), of))).collect(),
+        });
+    }
+
+    /// Writes the markers that arrive by `now`.
+    pub(super) fn mark_due(&mut self, topics: &mut Topics, now: Duration) {
+        for producer in self.producers.values_mut() {
+            mark(producer, topics, &mut self.offsets, now);
         }
-        if commit {
-            for (group, offsets) in open.offsets {
-                self.offsets.entry(group).or_default().extend(offsets);
-            }
+    }
+
+    /// Writes all markers of a producer's last transaction.
+    pub(super) fn mark_all(&mut self, topics: &mut Topics, id: u64) {
+        if let Some(producer) = self.producers.get_mut(&id) {
+            mark(producer, topics, &mut self.offsets, Duration::MAX);
         }
     }
 
@@ -215,19 +248,25 @@ impl Transactions {
         over.len() as u64
     }
 
-    /// The transactional ids with an open transaction.
+    /// The transactional ids with a transaction that is open, or not closed everywhere.
     pub(super) fn open(&self) -> Vec<String> {
-        let open = self.producers.values().filter(|p| p.open.is_some());
+        let is_open = |p: &&Producer| p.open.is_some() || p.closing.is_some();
+        let open = self.producers.values().filter(is_open);
         open.map(|p| p.transactional_id.clone()).collect()
     }
 
-    /// True if an open transaction holds an offset of this group and partition.
+    /// True if a transaction that is not closed holds an offset of this group and partition.
     pub(super) fn is_pending(&self, group: &str, partition: &TopicPartition) -> bool {
-        let mut open = self.producers.values().filter_map(|p| p.open.as_ref());
-        open.any(|open| {
-            let pending = open.offsets.get(group);
-            pending.is_some_and(|pending| pending.contains_key(partition))
-        })
+        let open = |p: &Producer| {
+            let offsets = p.open.as_ref().and_then(|open| open.offsets.get(group));
+            offsets.is_some_and(|offsets| offsets.contains_key(partition))
+        };
+        let closing = |p: &Producer| {
+            let closing = p.closing.as_ref();
+            let offsets = closing.and_then(|closing| closing.offsets.get(group));
+            offsets.is_some_and(|(_, offsets)| offsets.contains_key(partition))
+        };
+        self.producers.values().any(|p| open(p) || closing(p))
     }
 
     pub(super) fn committed(
@@ -247,6 +286,33 @@ impl Transactions {
         for offsets in self.offsets.values_mut() {
             offsets.retain(|partition, _| &*partition.topic != topic);
         }
+    }
+}
+
+/// Writes the markers of a producer's closing transaction that arrive by `now`.
+fn mark(
+    producer: &mut Producer,
+    topics: &mut Topics,
+    committed: &mut BTreeMap<Arc<str>, GroupOffsets>,
+    now: Duration,
+) {
+    let Some(closing) = &mut producer.closing else {
+        return;
+    };
+    let due = closing.partitions.extract_if(.., |_, due| *due <= now);
+    for (partition, _) in due {
+        if let Ok(partition) = topics.partition_mut(&partition) {
+            partition.mark(closing.key, closing.commit);
+        }
+    }
+    let due = closing.offsets.extract_if(.., |_, (due, _)| *due <= now);
+    for (group, (_, offsets)) in due {
+        if closing.commit {
+            committed.entry(group).or_default().extend(offsets);
+        }
+    }
+    if closing.is_over() {
+        producer.closing = None;
     }
 }
 
@@ -279,7 +345,8 @@ mod tests {
             .expect("current");
         assert_eq!(transactions.expire(&mut topics, TIMEOUT), 0);
         assert_eq!(transactions.expire(&mut topics, TIMEOUT * 2), 1);
-        assert_eq!(transactions.commit(&mut topics, key), Err(FencedEpoch));
+        let late = transactions.commit(key, || Duration::ZERO);
+        assert_eq!(late, Err(FencedEpoch));
         assert!(transactions.open().is_empty());
     }
 }

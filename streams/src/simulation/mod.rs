@@ -1,8 +1,8 @@
 //! Deterministic simulation: whole applications on a simulated log, in one thread, from one seed.
 //!
 //! Instances run the real stream threads, tasks and stores. The seed decides who takes the next
-//! step, how long it lasts, who crashes, and which fault the log injects: so a failing seed replays,
-//! byte for byte.
+//! step, how long it lasts, who crashes and for how long, and which fault the log injects: so a
+//! failing seed replays, byte for byte. [`Seeds`] runs many of them, and names the one that fails.
 //!
 //! ```
 //! use millrace_streams::log::sim::SimOptions;
@@ -23,6 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod random;
+mod seeds;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +41,13 @@ use crate::runtime::{
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
-/// How likely an instance is to crash at a step.
+use random::Random;
+pub use seeds::Seeds;
+
+/// How likely an instance is to crash at a step, beside the deaths that the log deals.
 const CRASHES: f64 = 0.002;
+/// The longest that an instance stays down where sessions do not end.
+const DOWN_MAX: Duration = Duration::from_secs(60);
 /// Steps after which a simulation that does not come to rest is given up.
 const SETTLE_STEPS: usize = 200_000;
 /// How long a simulation at rest must stay quiet: time enough for lost members to lose their seats.
@@ -55,13 +63,29 @@ pub struct Simulation {
     clock: ManualClock,
     applications: Vec<(Topology, StreamsConfig)>,
     instances: Vec<Instance>,
+    state: StateOptions,
+    /// The longest that a crashed instance stays down: several sessions, so that others take its
+    /// tasks over.
+    down_max: Duration,
     crashes: u64,
+    crashes_after_flush: u64,
+}
+
+/// How a simulation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Instances crash, and some steps take long.
+    Rough,
+    /// Nobody crashes, and no step takes long.
+    Calm,
 }
 
 /// One process: what survives its crash, and what does not.
 struct Instance {
     disk: MemoryDisk,
     running: Option<Vec<Running>>,
+    /// When it is started again, if it is down.
+    down_until: Timestamp,
 }
 
 struct Running {
@@ -75,11 +99,14 @@ impl Simulation {
         Self {
             seed,
             random: Random(seed),
+            state: StateOptions::default(),
+            down_max: options.session_timeout.saturating_mul(3).min(DOWN_MAX),
             log: SimLog::new(seed, options),
             clock: ManualClock::new(BEGINNING),
             applications: Vec::new(),
             instances: Vec::new(),
             crashes: 0,
+            crashes_after_flush: 0,
         }
     }
 
@@ -96,6 +123,17 @@ impl Simulation {
     /// How often an instance has crashed.
     pub fn crashes(&self) -> u64 {
         self.crashes
+    }
+
+    /// How often an instance has crashed whose disk held what stores had flushed.
+    pub fn crashes_after_flush(&self) -> u64 {
+        self.crashes_after_flush
+    }
+
+    /// Sets the limits of the stores, for instances that start from now on. With small ones, a
+    /// short simulation flushes, evicts and reads from disk as a long one does.
+    pub fn set_state_options(&mut self, options: StateOptions) {
+        self.state = options;
     }
 
     /// Creates topics; tries again while the simulated log is unavailable.
@@ -122,6 +160,7 @@ impl Simulation {
             self.instances.push(Instance {
                 disk,
                 running: None,
+                down_until: self.now(),
             });
             self.start(self.instances.len() - 1)?;
         }
@@ -138,18 +177,20 @@ impl Simulation {
         retry(|| futures::executor::block_on(writer.append(record.clone())).map(|_| ()))
     }
 
-    /// Takes `steps` random steps, with crashes.
+    /// Takes `steps` random steps, with crashes. An instance crashes between two rounds of its
+    /// threads, or where the log has one of its members die; it stays down for a while, often for
+    /// longer than its session.
     ///
     /// # Errors
     /// When an application fails.
     pub fn run(&mut self, steps: usize) -> Result<(), Error> {
         for _ in 0..steps {
-            self.step(CRASHES)?;
+            self.step(Pace::Rough)?;
         }
         Ok(())
     }
 
-    /// Ends all faults, starts what is down, and steps until nothing is left to do.
+    /// Ends all faults, and steps until whatever is down is up again and nothing is left to do.
     ///
     /// # Errors
     /// When an application fails, or does not come to rest.
@@ -157,7 +198,7 @@ impl Simulation {
         self.log.stop_faults();
         let mut quiet_since = self.now();
         for _ in 0..SETTLE_STEPS {
-            if self.step(0.0)? {
+            if self.step(Pace::Calm)? {
                 quiet_since = self.now();
             } else if self.now().since(quiet_since) > SETTLE_QUIET {
                 return Ok(());
@@ -175,40 +216,65 @@ impl Simulation {
         self.log.advance(by);
     }
 
-    /// Kills an instance: its memory is gone, its disk stays, the log learns nothing.
+    /// Kills an instance: its memory is gone, its disk stays, the log learns nothing. It is started
+    /// again by a later step.
     pub fn crash(&mut self, instance: usize) {
+        let millis = usize::try_from(self.down_max.as_millis()).unwrap_or(usize::MAX);
+        let down = Duration::from_millis(self.random.below(millis) as u64);
+        let until = self.now() + down;
         let Some(instance) = self.instances.get_mut(instance) else {
             return;
         };
-        instance.running = None;
+        if instance.running.take().is_none() {
+            return;
+        }
+        instance.down_until = until;
         self.crashes += 1;
+        let flushed = state_of(&instance.disk, &self.state).stores();
+        self.crashes_after_flush += u64::from(flushed.is_ok_and(|stores| !stores.is_empty()));
     }
 
     /// One step of one instance; true if there was something to do.
-    fn step(&mut self, crashes: f64) -> Result<bool, Error> {
-        if self.instances.is_empty() {
-            return Ok(false);
-        }
-        let by = Duration::from_millis(self.random.below(4) as u64);
+    fn step(&mut self, pace: Pace) -> Result<bool, Error> {
+        let by = self.pause(pace);
         self.advance(by);
         let number = self.random.below(self.instances.len());
-        if self
-            .instances
-            .get(number)
-            .is_some_and(|instance| instance.running.is_none())
-        {
-            self.start(number)?;
+        let Some(instance) = self.instances.get(number) else {
+            return Ok(false);
+        };
+        if instance.running.is_none() {
+            if instance.down_until <= self.now() {
+                self.start(number)?;
+            }
             return Ok(true);
         }
-        if self.random.chance(crashes) {
+        if pace == Pace::Rough && self.random.chance(CRASHES) {
             self.crash(number);
             return Ok(true);
         }
-        let Some(running) = self
-            .instances
-            .get_mut(number)
-            .and_then(|i| i.running.as_mut())
-        else {
+        let killed = self.log.counters().members_killed;
+        let busy = self.step_instance(number)?;
+        if self.log.counters().members_killed > killed {
+            self.crash(number);
+        }
+        Ok(busy)
+    }
+
+    /// How long the next step takes: most take a moment, a few take long.
+    fn pause(&mut self, pace: Pace) -> Duration {
+        let longest = match (pace, self.random.below(16)) {
+            (Pace::Calm, _) => 20,
+            (Pace::Rough, 0) => 250,
+            (Pace::Rough, 1..4) => 40,
+            (Pace::Rough, _) => 4,
+        };
+        Duration::from_millis(self.random.below(longest) as u64)
+    }
+
+    /// One round of one thread of an instance; true if there was something to do.
+    fn step_instance(&mut self, number: usize) -> Result<bool, Error> {
+        let instance = self.instances.get_mut(number);
+        let Some(running) = instance.and_then(|instance| instance.running.as_mut()) else {
             return Ok(false);
         };
         let application = self.random.below(running.len());
@@ -234,7 +300,8 @@ impl Simulation {
         };
         let mut started = Vec::new();
         for (topology, config) in &self.applications {
-            match start_application(topology, config, &self.log, &self.clock, &instance.disk) {
+            let state = state_of(&instance.disk, &self.state);
+            match start_application(topology, config, &self.log, &self.clock, state) {
                 Ok(running) => started.push(running),
                 Err(Error::Log(LogError::Unavailable(_))) => return Ok(()),
                 Err(error) => return Err(error),
@@ -252,12 +319,12 @@ fn start_application(
     config: &StreamsConfig,
     log: &SimLog,
     clock: &ManualClock,
-    disk: &MemoryDisk,
+    state: StateDir,
 ) -> Result<Running, Error> {
     let application = Streams::builder(topology)
         .config(config.clone())
         .clock(Arc::new(clock.clone()))
-        .prepare(Arc::new(log.clone()), state_of(disk))?;
+        .prepare(Arc::new(log.clone()), state)?;
     let threads = (0..config.stream_threads.max(1))
         .map(|index| application.stream_thread(index))
         .collect::<Result<_, _>>()?;
@@ -267,8 +334,8 @@ fn start_application(
     })
 }
 
-fn state_of(disk: &MemoryDisk) -> StateDir {
-    StateDir::in_memory_shared(disk, StateOptions::default())
+fn state_of(disk: &MemoryDisk, options: &StateOptions) -> StateDir {
+    StateDir::in_memory_shared(disk, options.clone())
 }
 
 impl fmt::Debug for Simulation {
@@ -294,30 +361,5 @@ fn retry<T>(mut run: impl FnMut() -> Result<T, LogError>) -> Result<T, Error> {
             Err(LogError::Unavailable(_)) => {}
             other => return Ok(other?),
         }
-    }
-}
-
-/// Sebastiano Vigna's splitmix64.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`; 0 if `end` is 0.
-    fn below(&mut self, end: usize) -> usize {
-        let end = end.max(1) as u64;
-        usize::try_from(self.next() % end).unwrap_or(0)
-    }
-
-    fn chance(&mut self, probability: f64) -> bool {
-        // 53 random bits are an exact double in [0, 1).
-        ((self.next() >> 11) as f64) < probability * (1u64 << 53) as f64
     }
 }
