@@ -103,7 +103,7 @@ fn a_topology_that_the_market_does_not_know_runs_beside_it() {
 }
 
 #[test]
-fn the_topics_of_the_market_s_topologies_are_those_of_the_catalogue() {
+fn the_topologies_of_the_market_need_no_topic_beside_the_catalogue() {
     let catalogue: Vec<_> = catalog::topics().into_iter().map(|t| t.spec).collect();
     for spec in topics(ENTRIES, &Limits::default()).expect("sound topologies") {
         assert!(catalogue.contains(&spec), "{spec:?}");

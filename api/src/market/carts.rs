@@ -419,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merge_is_repeated_under_its_id_until_the_guest_s_cart_changes() {
+    fn a_merge_is_repeated_under_its_id_until_the_cart_has_changed() {
         let cart = |name: &str, version| CartView {
             id: key_of(name),
             user_id: None,
