@@ -25,6 +25,7 @@ impl<K: Data, V: Data, P: Keying> KStream<'_, K, V, P> {
         let kind = NodeKind::Sink {
             topic: name.clone(),
         };
+        self.scope().add_topic(topic);
         self.scope()
             .add("sink", kind, &[self.node()], &[], move |building| {
                 let writer = SinkWriter::<K, V>::new(building, &name)?;
@@ -44,6 +45,7 @@ impl<K: Data, V: Data> KTable<'_, K, V> {
         let kind = NodeKind::Sink {
             topic: name.clone(),
         };
+        self.scope().add_topic(topic);
         self.scope()
             .add("sink", kind, &[self.node()], &[], move |building| {
                 let writer = SinkWriter::<K, Option<V>>::new(building, &name)?;

@@ -26,6 +26,7 @@ impl Scope {
     /// # Ok::<(), millrace_streams::TopologyError>(())
     /// ```
     pub fn stream<K: Data, V: Data>(&self, topic: Topic<K, V>) -> KStream<'_, K, V> {
+        self.add_topic(topic);
         self.add_source(
             NodeKind::Source {
                 topic: topic.name().into(),

@@ -39,6 +39,7 @@ impl Scope {
         let kind = NodeKind::Source {
             topic: topic.name().into(),
         };
+        self.add_topic(topic);
         let source = self.add_source::<K, Option<V>>(kind, topic.name());
         self.add_table("table", source.node(), store, || TopicUpdate)
     }
@@ -53,6 +54,7 @@ impl Scope {
         topic: Topic<K, V>,
         store: Store<K, V>,
     ) -> GlobalKTable<'_, K, V> {
+        self.add_topic(topic);
         self.add_global(topic.name(), store.name());
         GlobalKTable { scope: self, store }
     }
