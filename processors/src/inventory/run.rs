@@ -99,6 +99,9 @@ impl<'a> Run<'a> {
         if self.is_duplicate() {
             return self.reply(&Verdict::Unchanged);
         }
+        if let Err(refusal) = self.check_version(configure.expected_version) {
+            return self.reply(&Verdict::Refused(refusal));
+        }
         let policy = configure.policy.unwrap_or(self.stock.policy);
         let threshold = configure.low_stock_threshold;
         let threshold = threshold.unwrap_or(self.stock.low_stock_threshold).max(0);
@@ -116,6 +119,16 @@ impl<'a> Run<'a> {
         });
         self.remember_command();
         self.reply(&Verdict::Accepted);
+    }
+
+    fn check_version(&self, expected: Option<i64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.stock.seq => {
+                let detail = format!("the stock is at version {}", self.stock.seq);
+                Err(Refusal::new("version-conflict", detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes what lies at a location; `index` tells the movements of one step apart.
