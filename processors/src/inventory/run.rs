@@ -103,6 +103,9 @@ impl<'a> Run<'a> {
         if self.is_duplicate() {
             return self.reply(&Verdict::Unchanged);
         }
+        if let Err(refusal) = self.check_version(configure.expected_version) {
+            return self.reply(&Verdict::Refused(refusal));
+        }
         let policy = configure.policy.unwrap_or(self.stock.policy);
         let threshold = configure.low_stock_threshold;
         let threshold = threshold.unwrap_or(self.stock.low_stock_threshold).max(0);
@@ -138,6 +141,16 @@ impl<'a> Run<'a> {
                 let (missing, location) = (-available_at(at), &at.location);
                 let detail = format!("{missing} more than there is are promised at `{location}`");
                 Err(Refusal::new("stock-promised", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_version(&self, expected: Option<i64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.stock.seq => {
+                let detail = format!("the stock is at version {}", self.stock.seq);
+                Err(Refusal::new("version-conflict", detail))
             }
             _ => Ok(()),
         }

@@ -217,6 +217,7 @@ fn a_sku_that_nobody_knows_is_refused_with_its_reason() {
         sku: mug(),
         policy: None,
         low_stock_threshold: None,
+        expected_version: None,
     });
     assert!(stage.state.unwrap().configured);
 }
@@ -354,12 +355,34 @@ fn all_that_a_sku_may_remember_fits_a_record() {
 }
 
 #[test]
+fn settings_change_only_the_version_that_was_seen() {
+    let mut stage = Stage::with(2);
+    let seen = stage.state.as_ref().unwrap().seq;
+    let low_at = |threshold, version| ConfigureStock {
+        sku: mug(),
+        policy: None,
+        low_stock_threshold: Some(threshold),
+        expected_version: Some(version),
+    };
+    assert_eq!(
+        stage.tell(low_at(1, seen + 1)),
+        ["reply Refused version-conflict"]
+    );
+    assert_eq!(stage.state.as_ref().unwrap().low_stock_threshold, 0);
+    stage.tell(low_at(1, seen));
+    assert_eq!(stage.state.as_ref().unwrap().low_stock_threshold, 1);
+    let again = stage.tell(low_at(0, seen));
+    assert_eq!(again, ["reply Refused version-conflict"]);
+}
+
+#[test]
 fn a_policy_promises_what_is_not_there() {
     let mut stage = Stage::with(2);
     stage.tell(ConfigureStock {
         sku: mug(),
         policy: Some(StockPolicy::Backorder),
         low_stock_threshold: None,
+        expected_version: None,
     });
     assert_eq!(stage.reserve("a", 5), ["inventory.reserved"]);
     assert_eq!(stage.level(), (2, 5, 0));
