@@ -54,6 +54,7 @@ impl Handler<String, u64> for Echo {
         // A dropped call has to be forgotten as well.
         let _done = Done(self, &event.key);
         if self.slow.is_none_or(|slow| slow == event.value) {
+            // The pause is the fault: the call is slow.
             sleep(self.takes).await;
         }
         match event.value {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Table;
 
 use super::{Finding, Rule};
-use crate::repository::{Package, Repository};
+use crate::repository::{File, Package, Repository};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -28,6 +28,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "versions in one place",
         why: "two packages that choose a version each will choose two",
         check: versions_in_one_place,
+    },
+    Rule {
+        name: "used dependencies",
+        why: "whoever reads a manifest believes it, and everybody builds what it names",
+        check: unused,
     },
 ];
 
@@ -233,9 +238,60 @@ fn versions_in_one_place(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
+/// Dependencies of a member that none of its files names. Tests and examples may name theirs in
+/// comments, because examples in the documentation are compiled with them.
+fn unused(repository: &Repository) -> Vec<Finding> {
+    let manifests = repository.files("", "/Cargo.toml");
+    manifests
+        .flat_map(|manifest| unused_of(repository, manifest))
+        .collect()
+}
+
+fn unused_of(repository: &Repository, manifest: &File) -> Vec<Finding> {
+    let folder = manifest.path.trim_end_matches("Cargo.toml");
+    let table = manifest.text.parse::<Table>().unwrap_or_default();
+    let named = |section: &str| -> Vec<String> {
+        let section = table.get(section).and_then(toml::Value::as_table);
+        section.into_iter().flat_map(Table::keys).cloned().collect()
+    };
+    let sources = || repository.files(folder, ".rs");
+    let in_code = |name: &str| sources().any(|file| !file.code_lines(name).is_empty());
+    let in_text = |name: &str| sources().any(|file| !file.text_lines(name).is_empty());
+    let idle = |name: &String, is_used: &dyn Fn(&str) -> bool| !is_used(&name.replace('-', "_"));
+    let own = named("dependencies").into_iter();
+    let for_tests = named("dev-dependencies").into_iter();
+    let unused = own
+        .filter(|name| idle(name, &in_code))
+        .chain(for_tests.filter(|name| idle(name, &in_text)));
+    let findings = unused.map(|name| {
+        let line = manifest.text_lines(&name).first().copied().unwrap_or(1);
+        Finding::new(&manifest.path, line, format!("'{name}' is used nowhere"))
+    });
+    findings.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dependency_that_no_source_names_is_found() {
+        let manifest = "[dependencies]\na-b.workspace = true\nc.workspace = true\n\
+                        [dev-dependencies]\nd.workspace = true\n";
+        let source = "//! Reads `c`, as d::e shows.\nuse a_b::f;\n";
+        let repository = Repository {
+            files: vec![
+                File::new("x/Cargo.toml", manifest),
+                File::new("x/src/lib.rs", source),
+            ],
+            packages: Vec::new(),
+        };
+        let found = unused(&repository);
+        assert_eq!(
+            found,
+            [Finding::new("x/Cargo.toml", 3, "'c' is used nowhere")]
+        );
+    }
 
     #[test]
     fn a_choice_needs_one_licence_and_a_conjunction_all() {

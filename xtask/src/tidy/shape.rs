@@ -103,15 +103,9 @@ fn pauses(repository: &Repository) -> Vec<Finding> {
         .sources()
         .filter(|file| file.path.contains("/tests/"));
     let findings = tests.flat_map(|file| {
-        ["thread::sleep", "time::sleep"]
-            .into_iter()
-            .flat_map(|pause| {
-                let lines = file
-                    .code_lines(pause)
-                    .into_iter()
-                    .filter(|line| !is_injected(&file.text, *line));
-                Finding::at_lines(file, lines.collect(), "sleeps")
-            })
+        let lines = file.code_lines("sleep(").into_iter();
+        let lines = lines.filter(|line| !is_injected(&file.text, *line));
+        Finding::at_lines(file, lines.collect(), "sleeps")
     });
     findings.collect()
 }
@@ -158,6 +152,14 @@ mod tests {
             length(&of_file("a/src/lib.rs", &"\n".repeat(LONGEST + 1))).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_pause_in_a_test_is_found_unless_it_says_why() {
+        let text = "use tokio::time::sleep;\nsleep(LONG).await;\n\
+                    // The pause is the fault.\nthread::sleep(LONG);\n";
+        let found = pauses(&of_file("a/tests/b.rs", text));
+        assert_eq!(found, [Finding::new("a/tests/b.rs", 2, "sleeps")]);
     }
 
     #[test]
