@@ -51,6 +51,10 @@ impl Harness for Sim {
         self.log.remove_member(member_id)
     }
 
+    fn deletes_consumed(&self) -> bool {
+        false
+    }
+
     fn delete_records(&self, partition: &TopicPartition, before: Offset) -> bool {
         self.log.delete_records(partition, before).is_ok()
     }
