@@ -39,7 +39,9 @@ impl Harness for Cluster {
         let standbys = BrokerOptions::default().with("group.streams.num.standby.replicas", "1");
         let broker = BROKER.get_or_init(|| require_with(standbys)).as_ref();
         let broker = broker.ok_or("Kafka is not installed")?;
-        let log = KafkaLog::connect(KafkaOptions::new(broker.bootstrap()));
+        let mut options = KafkaOptions::new(broker.bootstrap());
+        options.repartition_purge_interval = Duration::ZERO;
+        let log = KafkaLog::connect(options);
         Ok(Self {
             broker,
             log: Arc::new(log.expect("the broker is there")),

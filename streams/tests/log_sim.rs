@@ -56,6 +56,10 @@ impl Harness for Sim {
         assert!(self.log.remove_member(member_id), "it had a seat");
     }
 
+    fn deletes_consumed(&self) -> bool {
+        false
+    }
+
     fn delete_records(&self, partition: &TopicPartition, before: Offset) {
         let deleted = self.log.delete_records(partition, before);
         deleted.expect("the partition exists");

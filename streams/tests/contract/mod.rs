@@ -81,6 +81,11 @@ pub(crate) trait Harness: Sized {
         true
     }
 
+    /// Whether consumed records of repartition topics go by themselves.
+    fn deletes_consumed(&self) -> bool {
+        true
+    }
+
     /// Lets the session of this member end while it is silent.
     fn end_session(&self, member_id: &str) {
         unimplemented_capability("sessions", member_id);
@@ -114,6 +119,7 @@ macro_rules! contract_suite {
                 topics_are_listed_with_their_partitions
                 deleted_topics_are_gone_with_their_records
                 internal_topics_are_created_with_the_right_partitions
+                consumed_records_of_a_repartition_topic_are_deleted
                 missing_source_topic_is_reported_by_name
                 joined_topics_with_unequal_partitions_are_refused
             }
@@ -137,6 +143,7 @@ macro_rules! contract_suite {
                 a_second_commit_goes_on_from_the_first
                 a_commit_of_nothing_succeeds
                 a_commit_of_offsets_alone_is_kept
+                offsets_are_polled_without_waiting_and_never_stale
                 nothing_is_committed_where_nobody_has_committed
             }
             groups {

@@ -6,7 +6,7 @@ use millrace_streams::log::{Isolation, LogError, SubtopologyMetadata};
 
 use super::Harness;
 use super::kit::{
-    App, Seen, append, eventually, partition, read, record, repartition, spec, topic,
+    App, Seen, append, eventually, offset, partition, read, record, repartition, spec, topic,
 };
 
 pub(crate) fn creating_topics_again_changes_nothing<H: Harness>(h: &H) {
@@ -78,6 +78,35 @@ pub(crate) fn internal_topics_are_created_with_the_right_partitions<H: Harness>(
     assert_eq!(client.active().len(), 6);
     assert_eq!(partitions_of(h, &hop), Some(3));
     assert_eq!(partitions_of(h, &changelog), Some(3));
+}
+
+pub(crate) fn consumed_records_of_a_repartition_topic_are_deleted<H: Harness>(h: &H) {
+    if !h.deletes_consumed() {
+        return;
+    }
+    let input = topic(h, "input", 1);
+    let hop = App::reading(h, &[&input]).internal("hop-repartition");
+    let writes = SubtopologyMetadata {
+        sources: vec![input],
+        repartition_sinks: vec![Arc::clone(&hop)],
+        ..SubtopologyMetadata::default()
+    };
+    let reads = SubtopologyMetadata {
+        repartition_sources: vec![repartition(&hop)],
+        ..SubtopologyMetadata::default()
+    };
+    let mut client = App::of(h, vec![writes, reads]).join_alone(h, "a", 2);
+    append(
+        h,
+        (0..5).map(|n| record(&hop, "k", &n.to_string())).collect(),
+    );
+    let from = partition(&hop, 0);
+    client.commit_at(&from, offset(3, ""));
+    eventually(h, "the deletion", || {
+        let bounds = client.member.bounds(std::slice::from_ref(&from));
+        let bounds = bounds.expect("bounds");
+        (bounds.first().map(|bounds| bounds.start) == Some(3)).then_some(())
+    });
 }
 
 pub(crate) fn missing_source_topic_is_reported_by_name<H: Harness>(h: &H) {

@@ -137,6 +137,22 @@ pub(crate) fn a_commit_of_offsets_alone_is_kept<H: Harness>(h: &H) {
     });
 }
 
+pub(crate) fn offsets_are_polled_without_waiting_and_never_stale<H: Harness>(h: &H) {
+    let input = topic(h, "input", 1);
+    let mut client = App::reading(h, &[&input]).join_alone(h, "a", 1);
+    let from = partition(&input, 0);
+    let of = std::slice::from_ref(&from);
+    for at in 1..4 {
+        // Nobody takes this answer, if it comes.
+        client.member.poll_committed(of).expect("no error");
+        client.commit_at(&from, offset(at, ""));
+        let told = eventually(h, "an answer", || {
+            client.member.poll_committed(of).expect("no error")
+        });
+        assert_eq!(told, [Some(offset(at, ""))]);
+    }
+}
+
 pub(crate) fn nothing_is_committed_where_nobody_has_committed<H: Harness>(h: &H) {
     let input = topic(h, "input", 1);
     let app = App::reading(h, &[&input]);

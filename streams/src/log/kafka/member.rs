@@ -8,6 +8,7 @@ use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
 use super::lists::list_to_commit;
 use super::options::KafkaOptions;
+use super::purge::Purge;
 use super::transaction::Transactor;
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
@@ -22,6 +23,7 @@ pub(super) struct KafkaMember {
     heartbeats: Heartbeats,
     transactor: Transactor,
     fetcher: Fetcher,
+    purge: Purge,
     application: String,
     member_id: String,
 }
@@ -44,6 +46,7 @@ impl KafkaMember {
             heartbeats,
             transactor,
             fetcher,
+            purge: Purge::new(options, seat),
             application: seat.application.to_string(),
             member_id: seat.member_id.clone(),
         })
@@ -149,6 +152,8 @@ impl Member for KafkaMember {
             if self.transactor.cause() == Cause::UnknownMember {
                 self.heartbeats.lose(&error.to_string());
             }
+        } else {
+            self.purge.committed(offsets);
         }
         result
     }

@@ -43,6 +43,7 @@ mod member;
 mod membership;
 mod options;
 mod outbox;
+mod purge;
 mod question;
 mod reader;
 mod requests;

@@ -31,6 +31,8 @@ pub struct KafkaOptions {
     pub transaction_call_timeout: Duration,
     /// How long the group waits for a member to give up a revoked task.
     pub rebalance_timeout: Duration,
+    /// How often consumed records of repartition topics are deleted, at most.
+    pub repartition_purge_interval: Duration,
     /// An upper bound on the bytes that wait in a producer.
     pub send_bytes_max: usize,
 }
@@ -45,6 +47,7 @@ impl KafkaOptions {
             request_timeout: Duration::from_secs(15),
             transaction_call_timeout: Duration::from_secs(15),
             rebalance_timeout: Duration::from_secs(60),
+            repartition_purge_interval: Duration::from_secs(30),
             send_bytes_max: 64 << 20,
         }
     }
