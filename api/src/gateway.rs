@@ -76,7 +76,7 @@ impl BuiltInGateway {
     pub fn start_calls(&self, ground: &Ground, instance: &str, runtime: Handle) -> Result<Running> {
         let gateway = Arc::new(self.simulator.clone());
         let calls = GatewayCalls::new(gateway, Arc::new(SystemClock::default()));
-        let mut config = EffectsConfig::default();
+        let mut config = GatewayCalls::bounded(EffectsConfig::default());
         config.resources = ground.resources.clone();
         let effects = Effects::new(APPLICATION).on(GATEWAY_CALLS, PAYMENT_COMMANDS, calls);
         Ok(effects.start(&*ground.log, config, instance, runtime)?)

@@ -1,5 +1,6 @@
 //! The composition: a log, a registry, a database, the topologies, the views and the routes.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +19,7 @@ use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
 use millrace_streams::log::{Log, TopicSpec};
 use millrace_streams::serde::Resources;
 use millrace_streams::{ApplicationState, Streams, StreamsConfig};
-use millrace_topologies::registry::{Entry, Limits, select};
+use millrace_topologies::registry::{self, ENTRIES, Entry, Limits, select};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -104,15 +105,20 @@ impl Ground {
         })
     }
 
-    /// Creates the topics of the catalogue that do not exist.
+    /// Creates the topics that do not exist: those of the catalogue, and those that only the
+    /// topologies know.
     ///
     /// # Errors
     /// When a topic exists with another number of partitions, or the log does not answer.
     pub fn create_topics(&self) -> Result<()> {
-        let specs: Vec<TopicSpec> = catalog::topics().into_iter().map(|t| t.spec).collect();
+        let mut specs: Vec<TopicSpec> = catalog::topics().into_iter().map(|t| t.spec).collect();
+        let known: BTreeSet<_> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let of_topologies = registry::topics(ENTRIES, &Limits::default())?;
+        let own = of_topologies.into_iter();
+        specs.extend(own.filter(|spec| !known.contains(&spec.name)));
         self.log
             .create_topics(&specs)
-            .context("topics of the catalogue")
+            .context("topics of the market")
     }
 }
 
@@ -127,6 +133,7 @@ pub fn rules(settings: &Settings) -> Limits {
     let mut limits = Limits::default();
     limits.orders.reservation_ttl = settings.times.reservation_ttl;
     limits.carts.idle_after = settings.times.cart_idle;
+    limits.carts.keep_for = settings.times.cart_ttl;
     limits.carts.currency = settings.currency;
     limits
 }

@@ -106,8 +106,8 @@ pub const AUDIT_EVENTS: Topic<AggregateId, Event<AuditEvent>> =
 pub const ORDERS: Topic<OrderId, OrderView> = Topic::new("orders").compacted();
 /// Payment attempts, as clients see them.
 pub const PAYMENTS: Topic<PaymentId, PaymentView> = Topic::new("payments").compacted();
-/// Carts, as clients see them.
-pub const CARTS: Topic<CartId, CartView> = Topic::new("carts").compacted();
+/// Carts, as clients see them; null for one that is forgotten.
+pub const CARTS: Topic<CartId, Option<CartView>> = Topic::new("carts").compacted();
 /// Products, as clients see them; null for one that is gone.
 pub const PRODUCTS: Topic<ProductId, Option<ProductView>> = Topic::new("products").compacted();
 /// Categories, as clients see them; null for one that is gone.
@@ -205,7 +205,7 @@ pub fn topics() -> Vec<TopicEntry> {
         events(AUDIT_EVENTS),
         records(ORDERS),
         records(PAYMENTS),
-        records(CARTS),
+        optional_records(CARTS),
         optional_records(PRODUCTS),
         optional_records(CATEGORIES),
         records(STOCK_LEVELS),

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use millrace_avro::codec::{SchemaClient, subject};
+use millrace_avro::codec::SchemaClient;
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::registry::Registry;
 use millrace_avro::{avro_data, avro_record};
@@ -132,27 +132,7 @@ fn events_and_contracts_are_served(url: &str) {
     assert_eq!(serde.deserialize(Some(&bytes), headers.view()), Ok(event));
 
     unknown_types_and_ids_are_told_apart(&reader, &topic, &writer);
-    require_compatibility(url, &subject(&topic, "test.Cancelled"));
     an_incompatible_contract_is_refused(&writer, &topic);
-}
-
-/// Sets a subject's level: not every registry has the embedded one's default.
-fn require_compatibility(url: &str, subject: &str) {
-    let address = url.trim_start_matches("http://");
-    let (host, base) = address.split_once('/').unwrap_or((address, ""));
-    let slash = if base.is_empty() { "" } else { "/" };
-    let body = r#"{"compatibility": "BACKWARD_TRANSITIVE"}"#;
-    let mut stream = TcpStream::connect(host).unwrap();
-    let len = body.len();
-    write!(
-        stream,
-        "PUT {slash}{base}/config/{subject} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
-         content-length: {len}\r\nconnection: close\r\n\r\n{body}"
-    )
-    .unwrap();
-    let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status).unwrap();
-    assert!(status.starts_with("HTTP/1.1 200"), "{status}");
 }
 
 fn unknown_types_and_ids_are_told_apart(reader: &Resources, topic: &str, writer: &Resources) {
@@ -231,7 +211,6 @@ fn an_older_contract_is_resolved(url: &str) {
     };
     let mut serde = serde_in::<Cancelled>(&client(), &topic).unwrap();
     serde.serialize(&older, &mut headers, &mut bytes).unwrap();
-    require_compatibility(url, &subject(&topic, "test.Cancelled"));
     let mut serde = serde_in::<Cancelled3>(&client(), &topic).unwrap();
     let (order, by) = (order(), "customer".into());
     let newer = serde.deserialize(Some(&bytes), headers.view());
@@ -264,8 +243,20 @@ fn ids_are_asked_for_once() {
             "{result:?}"
         );
     }
-    // Two types registered, one unknown id.
-    assert_eq!(server.requests.load(Ordering::Relaxed), 3);
+    // Two types registered, after a look at their levels; one unknown id.
+    assert_eq!(server.requests.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn a_subject_is_made_strict_where_the_registry_is_lax() {
+    let lax = Registry::in_memory();
+    let body = br#"{"compatibility": "NONE"}"#;
+    assert_eq!(lax.handle("PUT", "/config", body).0, 200);
+    let server = Server::start(lax);
+    let client = || with_client(SchemaClient::http(&*server.url()).unwrap());
+    let topic = fresh_topic();
+    serde_in::<Cancelled>(&client(), &topic).unwrap();
+    an_incompatible_contract_is_refused(&client(), &topic);
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! What a store costs: the write buffer alone, and a read, a change and a write of one key among a
-//! million, with the commit, the list of changes and the flush that belong to it.
+//! What a store costs: the write buffer alone; a read, a change and a write of one key among a
+//! million, with the commit, the list of changes and the flush that belong to it; and a restart,
+//! until no read goes to disk.
 
 mod kit;
+
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kit::CpuTime;
@@ -11,6 +14,8 @@ use millrace_state::{StateDir, StateOptions, Store, StoreId, StoreOptions};
 const VALUE_BYTES: usize = 134;
 /// Operations between two commits; one iteration of the harness.
 const PER_COMMIT: u64 = 50_000;
+/// What an idle stream thread warms in one round.
+const PER_WARMING: usize = 2_048;
 
 fn key(number: u64) -> [u8; 16] {
     let mut key = *b"customer00000000";
@@ -62,7 +67,7 @@ struct InUse {
     store: Store,
     keys: u64,
     offset: i64,
-    now_ms: i64,
+    now: Duration,
 }
 
 impl InUse {
@@ -80,7 +85,7 @@ impl InUse {
             store,
             keys,
             offset: 0,
-            now_ms: 0,
+            now: Duration::ZERO,
         }
     }
 
@@ -97,8 +102,8 @@ impl InUse {
         let changed = self.store.changes();
         self.offset += changed.filter(|change| change.new.is_some()).count() as i64;
         self.store.commit(Some(self.offset)).unwrap();
-        self.now_ms += 100;
-        self.store.maybe_flush(self.now_ms).unwrap();
+        self.now += Duration::from_millis(100);
+        self.store.maybe_flush(self.now).unwrap();
     }
 }
 
@@ -117,9 +122,25 @@ fn read_modify_write(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+fn restart(criterion: &mut Criterion<CpuTime>) {
+    let keys = if kit::is_test() { 10_000 } else { 1_000_000 };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::open(temp.path(), StateOptions::default()).unwrap();
+    InUse::load(&dir, keys).store.close().unwrap();
+    let mut group = criterion.benchmark_group("store restart");
+    group.throughput(Throughput::Elements(keys));
+    group.bench_function(BenchmarkId::new("open and warm", keys), |b| {
+        b.iter(|| {
+            let mut store = open(&dir, "totals");
+            while !store.warm(PER_WARMING).unwrap() {}
+        });
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = kit::harness();
-    targets = buffer, read_modify_write
+    targets = buffer, read_modify_write, restart
 }
 criterion_main!(benches);

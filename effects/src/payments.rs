@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_avro::event::{Event, EventSet as _};
 use millrace_avro::events::payments::{
@@ -15,7 +16,7 @@ use millrace_avro::keys::OrderId;
 use millrace_streams::Clock;
 
 use crate::gateway::{Answer, Charge, FollowUp, Gateway, GatewayError};
-use crate::runner::{Failure, Handled, Handler, Input, Output};
+use crate::runner::{EffectsConfig, Failure, Handled, Handler, Input, Output};
 
 /// Hands the calls of the payment rule to a gateway.
 ///
@@ -31,6 +32,16 @@ impl GatewayCalls {
     /// Calls of `gateway`.
     pub fn new(gateway: Arc<dyn Gateway>, clock: Arc<dyn Clock>) -> Self {
         Self { gateway, clock }
+    }
+
+    /// Bounds for such calls. The payment rule asks again by itself, and a call that is stuck holds
+    /// up the commits of its partition: so it is given up within a minute.
+    #[must_use]
+    pub fn bounded(mut config: EffectsConfig) -> EffectsConfig {
+        config.attempt_timeout = Duration::from_secs(10);
+        config.retry.attempts_max = 4;
+        config.retry.longest = Duration::from_secs(1);
+        config
     }
 
     async fn ask(&self, call: &GatewayCall, attempt: u32) -> Result<Answer, Failure> {
@@ -125,5 +136,17 @@ fn failure(error: &GatewayError) -> Failure {
     match error {
         GatewayError::Refused(_) => Failure::Reject(text),
         _ => Failure::Retry(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stuck_call_is_given_up_within_a_minute() {
+        let config = GatewayCalls::bounded(EffectsConfig::default());
+        let attempt = config.attempt_timeout + config.retry.longest;
+        assert!(attempt * config.retry.attempts_max < Duration::from_secs(60));
     }
 }

@@ -15,7 +15,7 @@ use millrace_effects::views::redis::{CachedStock, Following, RedisViews};
 use millrace_streams::headers::HeaderList;
 use millrace_streams::log::sim::SimLog;
 use millrace_streams::log::{Log, NewRecord};
-use millrace_streams::serde::{Data, Resources, Role, Serde as _, SerdeContext};
+use millrace_streams::serde::{Data, Presence, Resources, Role, Serde as _, SerdeContext};
 use millrace_streams::{Timestamp, Topic};
 use tokio::runtime::Runtime;
 
@@ -55,14 +55,14 @@ impl World {
             resources,
         };
         let (mut headers, mut bytes) = (HeaderList::new(), Vec::new());
-        V::serde(&at)
+        let presence = V::serde(&at)
             .unwrap()
             .serialize(value, &mut headers, &mut bytes)
             .unwrap();
         let record = NewRecord {
             topic: topic.into(),
             key: Some(key.as_bytes().to_vec()),
-            value: Some(bytes),
+            value: (presence == Presence::Value).then_some(bytes),
             headers,
             timestamp: Timestamp::from_millis(0),
         };
@@ -140,10 +140,16 @@ fn cart(id: &str, skus: &[(&str, i64)], version: i64) -> CartView {
 fn carts_and_stock_levels_are_shown_and_replaced_whole() {
     let redis = require!(Redis);
     let world = World::new(&redis);
-    world.put(CARTS, "c1", &cart("c1", &[("red", 1), ("blue", 2)], 1));
-    world.put(CARTS, "c1", &cart("c1", &[("blue", 3)], 2));
-    world.put(CARTS, "c2", &cart("c2", &[("red", 1)], 1));
-    world.put(CARTS, "c2", &cart("c2", &[], 2));
+    world.put(
+        CARTS,
+        "c1",
+        &Some(cart("c1", &[("red", 1), ("blue", 2)], 1)),
+    );
+    world.put(CARTS, "c1", &Some(cart("c1", &[("blue", 3)], 2)));
+    world.put(CARTS, "c2", &Some(cart("c2", &[("red", 1)], 1)));
+    world.put(CARTS, "c2", &Some(cart("c2", &[], 2)));
+    world.put(CARTS, "c3", &Some(cart("c3", &[("red", 1)], 1)));
+    world.put(CARTS, "c3", &None);
     world.put_stock("red", 4, 1);
     let following = world.follow();
     world.wait_for_stock("red", 4);
@@ -163,8 +169,8 @@ fn carts_and_stock_levels_are_shown_and_replaced_whole() {
         .map(|line| (line.sku.as_str(), line.quantity))
         .collect();
     assert_eq!(lines, [("blue", 3)]);
-    wait::until(limit, "an empty cart", || {
-        Ok(read("c2").is_none().then_some(()))
+    wait::until(limit, "an empty cart and a forgotten one", || {
+        Ok((read("c2").is_none() && read("c3").is_none()).then_some(()))
     })
     .unwrap();
     following.stop();

@@ -34,15 +34,17 @@ impl Emitter {
     }
 
     /// Names what the passing of a deadline causes, when the aggregate `key` has last told fact
-    /// number `seq`.
+    /// number `seq`. Names follow from when the step was `due`, whenever it is taken.
     pub fn of_deadline(
         key: &str,
         seq: i64,
         origin: &Origin,
         source: &'static str,
+        due: Option<Timestamp>,
         at: Timestamp,
     ) -> Self {
-        let passed = format!("{source}/{key}/{seq}/{at}");
+        let due = due.unwrap_or(at);
+        let passed = format!("{source}/{key}/{seq}/{due}");
         let id = EventId::derive(&EventId::new(passed), "deadline", 0);
         let mut cause = Meta::new(id, source, at);
         cause.correlation_id = EventId::new(origin.correlation_id.as_str());

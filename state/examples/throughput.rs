@@ -136,7 +136,7 @@ fn read_modify_write(dir: &StateDir, name: &str, ordered: bool) -> Result<(), Er
             let committing = Instant::now();
             changed += changes(&store)?;
             store.commit(Some((KEYS + operation) as i64))?;
-            store.maybe_flush(began.elapsed().as_millis() as i64)?;
+            store.maybe_flush(began.elapsed())?;
             slowest = slowest.max(committing.elapsed());
         }
     }
@@ -161,7 +161,7 @@ fn load(store: &mut Store) -> Result<(), Error> {
             .iter()
             .map(|key| (&key[..], Some(&[0; VALUE_BYTES][..])));
         store.restore(records, 0)?;
-        store.maybe_flush(began.elapsed().as_millis() as i64)?;
+        store.maybe_flush(began.elapsed())?;
     }
     before.report("  restore", KEYS);
     let before = Clocks::now();

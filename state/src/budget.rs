@@ -7,9 +7,6 @@ use parking_lot::Mutex;
 
 use crate::committed::Committed;
 
-/// How many buckets one store's clock advances before the next store's turn.
-const STEPS_PER_TURN: usize = 1024;
-
 /// Counts what the committed memories hold, and shrinks them when it is too much.
 ///
 /// Dirty records cannot be evicted, so the sum may exceed the limit by what waits for a flush;
@@ -57,15 +54,19 @@ impl Budget {
         (self.used.load(Ordering::Relaxed) - self.limit).max(0) as u64
     }
 
-    /// Evicts clean records until the limit holds, or the clocks have advanced `steps` buckets.
+    /// Evicts clean records until the limit holds, or the clocks have advanced `steps` buckets, or
+    /// every store has had its turn: each gives, and works, by its share of the memory.
     pub(crate) fn relieve(&self, steps: usize) {
+        let (excess, used) = (self.excess(), self.used());
+        let turns = self.ring.lock().stores.len();
         let mut left = steps;
-        while left > 0 && self.excess() > 0 {
-            let turn = left.min(STEPS_PER_TURN);
-            if let Some(store) = self.next() {
-                store.evict(turn, self.excess());
+        for _ in 0..turns {
+            if left == 0 || self.excess() == 0 {
+                return;
             }
-            left -= turn;
+            if let Some(store) = self.next() {
+                left = left.saturating_sub(store.evict(steps, excess, used));
+            }
         }
     }
 

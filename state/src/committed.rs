@@ -131,12 +131,18 @@ impl Committed {
         Ok(record)
     }
 
-    /// Evicts clean records for the budget. A store whose lock is taken is left alone.
-    pub(crate) fn evict(&self, steps: usize, wanted: u64) {
-        if let Some(state) = self.state.try_write() {
-            let flushed = self.flushed.load(Ordering::Acquire);
-            self.account(state, |state| state.memory.evict(steps, wanted, flushed));
-        }
+    /// Evicts clean records for the budget, by the store's share of the `used` bytes, and gives the
+    /// steps that it took. A store whose lock is taken is left alone.
+    pub(crate) fn evict(&self, steps: usize, wanted: u64, used: u64) -> usize {
+        let Some(state) = self.state.try_write() else {
+            return 0;
+        };
+        let flushed = self.flushed.load(Ordering::Acquire);
+        let bytes = state.memory.bytes();
+        let (turn, wanted) = (share(steps as u64, bytes, used), share(wanted, bytes, used));
+        self.account(state, |state| {
+            state.memory.evict(turn as usize, wanted, flushed)
+        })
     }
 
     pub(crate) fn set_flushed(&self, generation: u32) {
@@ -207,4 +213,10 @@ impl Committed {
             state.table = Arc::new(ClosedTable::new(&self.name));
         });
     }
+}
+
+/// The share of `all` that `part` is of `whole`, rounded up.
+fn share(all: u64, part: u64, whole: u64) -> u64 {
+    let share = (u128::from(all) * u128::from(part)).div_ceil(u128::from(whole.max(1)));
+    u64::try_from(share).unwrap_or(u64::MAX).min(all)
 }

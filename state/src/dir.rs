@@ -175,8 +175,9 @@ impl StateDir {
         })
     }
 
-    /// Opens the directory `path` as [`open`](Self::open) does; if it is damaged, sets it aside as
-    /// [`set_aside`](Self::set_aside) does, and opens it empty. Gives where the damaged stores lie.
+    /// Opens the directory `path` as [`open`](Self::open) does. A damaged process id is made anew;
+    /// damaged stores are set aside as [`set_aside`](Self::set_aside) does, and the directory opens
+    /// empty. Gives where the damaged stores lie.
     ///
     /// # Errors
     /// As [`open`](Self::open), but for damage.
@@ -185,6 +186,7 @@ impl StateDir {
         options: StateOptions,
     ) -> Result<(Self, Option<PathBuf>), Error> {
         let path = path.as_ref();
+        Self::repair_id(path)?;
         match Self::open(path, options.clone()) {
             Err(Error::Corrupted { .. }) => {
                 let aside = Self::set_aside(path)?;
@@ -194,6 +196,13 @@ impl StateDir {
         }
     }
 
+    /// Makes way for another process id if the one there is damaged: no store is the worse for it.
+    fn repair_id(path: &Path) -> Result<(), Error> {
+        let layout = Layout::new(path);
+        let _lock = layout.lock()?;
+        layout.forget_damaged_id()
+    }
+
     fn assemble(inner: DirInner) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -201,7 +210,7 @@ impl StateDir {
     }
 
     /// Moves the stores of a damaged directory out of the way, and says where to; `None` if there
-    /// were none. The directory then opens empty, under the same process id unless that is what is
+    /// were none. The newest two such copies are kept. The directory then opens empty, under the same process id unless that is what is
     /// damaged, and the stores come back from their changelogs.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! | `FORMAT` | the version of everything else |
 //! | `PROCESS_ID` | a random id, made once, and once more to show damage to either |
 //! | `stores/` | the disk backend's own files |
+//! | `stores.damaged-N/` | the same, set aside: the newest two copies |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -15,10 +16,19 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// What `FORMAT` says in directories that this version reads and writes.
-const FORMAT: &str = "millrace-state 1";
+/// What `FORMAT` says in directories that this version writes.
+const FORMAT: &str = "millrace-state 2";
+
+/// What it says in directories that this version also reads: their footers have no origin.
+const FORMAT_BEFORE: &str = "millrace-state 1";
 
 const PROCESS_ID: &str = "PROCESS_ID";
+
+/// What begins the names of damaged copies of `stores`; a number follows.
+const ASIDE: &str = "stores.damaged-";
+
+/// How many damaged copies are kept, for whoever looks into it.
+const COPIES_ASIDE: usize = 2;
 
 pub(crate) struct Layout {
     root: PathBuf,
@@ -58,10 +68,11 @@ impl Layout {
         }
     }
 
-    /// Refuses what another version wrote, and marks a fresh directory.
+    /// Refuses what a version wrote that is not known, and marks a fresh or older directory.
     pub(crate) fn check_format(&self) -> Result<(), Error> {
         match self.read("FORMAT")? {
             Some(found) if found == FORMAT => Ok(()),
+            Some(found) if found == FORMAT_BEFORE => self.write("FORMAT", FORMAT),
             Some(found) => Err(self.incompatible(found)),
             None if self.stores().exists() => Err(self.incompatible("unmarked".to_owned())),
             None => self.write("FORMAT", FORMAT),
@@ -106,22 +117,40 @@ impl Layout {
         }
     }
 
-    /// Renames `stores` to the first free `stores.damaged-N`.
+    /// Renames `stores` to `stores.damaged-N`, with the next `N`, and keeps the newest copies only.
     pub(crate) fn set_stores_aside(&self) -> Result<Option<PathBuf>, Error> {
         let stores = self.stores();
         if !stores.exists() {
             return Ok(None);
         }
-        let candidates = (1u32..).map(|n| self.root.join(format!("stores.damaged-{n}")));
-        let mut free = candidates.filter(|path| !path.exists());
-        // Four billion damaged copies do not fit on a disk, so one is free.
-        let target = free
-            .next()
-            .unwrap_or_else(|| self.root.join("stores.damaged"));
+        let copies = self.copies_aside()?;
+        let next = copies.last().map_or(1, |number| number.saturating_add(1));
+        let target = self.copy_aside(next);
         fs::rename(&stores, &target)
             .map_err(|source| Error::io("setting aside", &stores, source))?;
         self.sync()?;
+        for old in copies.iter().rev().skip(COPIES_ASIDE - 1) {
+            let path = self.copy_aside(*old);
+            fs::remove_dir_all(&path).map_err(|source| Error::io("removing", &path, source))?;
+        }
         Ok(Some(target))
+    }
+
+    fn copy_aside(&self, number: u32) -> PathBuf {
+        self.root.join(format!("{ASIDE}{number}"))
+    }
+
+    /// The numbers of the copies that were set aside, in order.
+    fn copies_aside(&self) -> Result<Vec<u32>, Error> {
+        let io = |source| Error::io("listing", &self.root, source);
+        let mut copies = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(ASIDE));
+            copies.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        copies.sort_unstable();
+        Ok(copies)
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Error> {

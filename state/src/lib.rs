@@ -17,6 +17,7 @@
 //! - [`Store`] is one task's key-value store, with one owner.
 //! - [`Changes`] lists what a commit is about to change, for changelogs and downstream tables.
 //! - [`StoreReader`] reads the committed state from any thread.
+//! - [`Origin`] says which changelog a store follows, and how fresh it is.
 //! - [`MemoryDisk`] stands in for the disk in tests and simulations, and outlives a crash.
 //!
 //! # What holds
@@ -63,6 +64,7 @@ mod flush;
 mod iter;
 mod layout;
 mod memory;
+mod origin;
 mod range;
 mod reader;
 mod record;
@@ -74,6 +76,7 @@ pub use changes::{Change, Changes};
 pub use dir::{StateDir, StateOptions, StoreId, StoreOptions};
 pub use error::Error;
 pub use iter::Range;
+pub use origin::Origin;
 pub use reader::StoreReader;
 pub use record::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX, Value};
 pub use store::Store;

@@ -246,13 +246,14 @@ impl Memory {
 
     /// Advances the clock by at most `steps` buckets, and evicts clean slots that were not used
     /// since it last passed, until `wanted` bytes are free. `flushed` is the last generation on
-    /// disk.
-    pub(crate) fn evict(&mut self, steps: usize, wanted: u64, flushed: u32) {
+    /// disk. Gives the steps that it took.
+    pub(crate) fn evict(&mut self, steps: usize, wanted: u64, flushed: u32) -> usize {
         let goal = self.bytes.saturating_sub(wanted);
         let buckets = self.slots.num_buckets();
-        for _ in 0..steps.min(buckets.saturating_mul(2)) {
+        let steps = steps.min(buckets.saturating_mul(2));
+        for step in 0..steps {
             if self.bytes <= goal {
-                break;
+                return step;
             }
             self.hand = if self.hand + 1 < buckets {
                 self.hand + 1
@@ -273,6 +274,7 @@ impl Memory {
                 self.forget(&slot);
             }
         }
+        steps
     }
 
     fn forget(&mut self, slot: &Slot) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::Footer;
 use crate::buffer::Buffer;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::flush::{Generation, Job};
 use crate::iter::Range;
 use crate::memory::Memory;
+use crate::origin::Origin;
 use crate::range::KeyRange;
 use crate::reader::StoreReader;
 use crate::record::{Record, Value, check, hash_of};
@@ -49,10 +51,13 @@ pub struct Store {
     position: Option<i64>,
     /// The position that the last handed flush carries.
     position_handed: Option<i64>,
+    origin: Option<Origin>,
+    /// The origin that the last handed flush carries.
+    origin_handed: Option<Origin>,
     /// Whether everything handed to a flush outlives the machine's power.
     durable: bool,
     /// When `maybe_flush` last flushed or had nothing to flush.
-    flushed_at_ms: Option<i64>,
+    flushed_at: Option<Duration>,
     pub(crate) warming: Warming,
     pub(crate) dir: Arc<DirInner>,
 }
@@ -73,6 +78,7 @@ impl Store {
             footer.map_or(0, |f| f.len),
         );
         let position = footer.and_then(|footer| footer.position);
+        let origin = footer.and_then(|footer| footer.origin);
         let state = State { memory, table };
         Ok(Self {
             committed: Committed::new(Arc::clone(&name), state, Arc::clone(&dir.budget)),
@@ -81,8 +87,10 @@ impl Store {
             under_way: 0,
             position,
             position_handed: position,
+            origin,
+            origin_handed: origin,
             durable: true,
-            flushed_at_ms: None,
+            flushed_at: None,
             warming: Warming::default(),
             name,
             options,
@@ -279,9 +287,20 @@ impl Store {
         self.position
     }
 
+    /// Which changelog the store follows and how fresh it is, as it was set or flushed last.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// Sets what the next flush says of the store's origin. A store that has nothing else to flush
+    /// writes a new time down once an hour, and when it is closed.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = Some(origin);
+    }
+
     /// Hands committed changes to the background flush if they are due: by the directory's flush
-    /// interval or flush size, or because memory is over its budget. `now_ms` is any clock in
-    /// milliseconds. Says whether a flush began.
+    /// interval or flush size, or because memory is over its budget. `now` is the time since any
+    /// moment, by a clock that never goes back. Says whether a flush began.
     ///
     /// Such a flush outlives the process. A power cut may take it, and sets the store back to an
     /// earlier flush, whole, with its position: the changelog makes good the rest. A store without
@@ -292,12 +311,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Poisoned`] when a flush has failed.
-    pub fn maybe_flush(&mut self, now_ms: i64) -> Result<bool, Error> {
+    pub fn maybe_flush(&mut self, now: Duration) -> Result<bool, Error> {
         self.committed.check()?;
         if !self.has_unflushed() {
-            self.flushed_at_ms = Some(now_ms);
+            self.flushed_at = Some(now);
         }
-        if !self.is_due(now_ms) {
+        if !self.is_due(now) {
             return Ok(false);
         }
         if !self.committed.has_finished(self.under_way) {
@@ -308,34 +327,38 @@ impl Store {
         }
         // A changelog makes good what a power cut takes; without one, nothing does.
         self.hand_over(!self.options.changelog);
-        self.flushed_at_ms = Some(now_ms);
+        self.flushed_at = Some(now);
         Ok(true)
     }
 
-    fn is_due(&mut self, now_ms: i64) -> bool {
-        let since = *self.flushed_at_ms.get_or_insert(now_ms);
+    fn is_due(&mut self, now: Duration) -> bool {
+        let since = *self.flushed_at.get_or_insert(now);
         if !self.has_unflushed() {
             return false;
         }
-        let interval_ms = self.dir.options.flush_interval.as_millis();
-        u128::from(now_ms.saturating_sub(since).max(0) as u64) >= interval_ms
+        now.saturating_sub(since) >= self.dir.options.flush_interval
             || self.pending.bytes() >= self.dir.options.flush_bytes
             || self.dir.budget.excess() > 0
     }
 
     /// Whether the committed state is ahead of what flushes carry.
     fn has_unflushed(&self) -> bool {
-        !self.pending.is_empty() || self.position != self.position_handed
+        let origin = self.origin.filter(|_| self.position.is_some());
+        !self.pending.is_empty()
+            || self.position != self.position_handed
+            || origin.is_some_and(|origin| origin.is_news(self.origin_handed))
     }
 
     fn hand_over(&mut self, durable: bool) {
         let generation = self.pending.take();
         self.under_way = generation.number();
         self.position_handed = self.position;
+        self.origin_handed = self.origin;
         self.durable = durable;
         let footer = Footer {
             position: self.position,
             len: self.len_approximate(),
+            origin: self.origin,
         };
         let committed = Arc::clone(&self.committed);
         self.dir.flusher.submit(Job {
@@ -358,7 +381,8 @@ impl Store {
     /// [`Error::Poisoned`] when this flush or an earlier one failed.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.wait()?;
-        if self.has_unflushed() || !self.durable {
+        let has_aged = self.position.is_some() && self.origin != self.origin_handed;
+        if self.has_unflushed() || has_aged || !self.durable {
             self.hand_over(true);
             self.wait()?;
         }
@@ -377,6 +401,7 @@ impl Store {
         self.committed.write(|state| state.memory = memory);
         self.pending.take();
         (self.position, self.position_handed, self.durable) = (None, None, true);
+        (self.origin, self.origin_handed) = (None, None);
         self.warming = Warming::default();
         let cleared = self.committed.table().clear();
         cleared.inspect_err(|error| self.committed.poison(error.to_string()))

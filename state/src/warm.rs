@@ -25,9 +25,8 @@ impl Default for Warming {
 }
 
 impl Store {
-    /// Loads up to `records_max` records from disk into memory, and says whether there is nothing
-    /// more to do: all is loaded, so that no read goes to disk from now on, or the memory budget
-    /// is used up.
+    /// Loads up to `records_max` records from disk into memory, and says whether the store is now
+    /// [warm](Self::is_warm).
     ///
     /// A reopened store serves at once, from disk where memory does not know a key. Warming
     /// between other work saves it those reads.
@@ -35,19 +34,29 @@ impl Store {
     /// # Errors
     /// When the disk cannot be read.
     pub fn warm(&mut self, records_max: usize) -> Result<bool, Error> {
+        if self.is_warm() {
+            return Ok(true);
+        }
         let (complete, evictions) = self
             .committed
             .read(|state| (state.memory.is_complete(), state.memory.evictions()));
-        self.warming.done |= complete || self.dir.budget.excess() > 0;
-        if self.warming.done {
+        let begun_at = *self.warming.evictions.get_or_insert(evictions);
+        // What was evicted meanwhile does not fit, so the rest would not either.
+        if complete || evictions != begun_at {
+            self.warming.done = true;
             return Ok(true);
         }
-        let evictions = *self.warming.evictions.get_or_insert(evictions);
         match self.load(records_max.max(1))? {
             Some(last) => self.warming.left.narrow(&last, false),
-            None => self.finish_warming(evictions),
+            None => self.finish_warming(begun_at),
         }
-        Ok(self.warming.done)
+        Ok(self.is_warm())
+    }
+
+    /// True if there is nothing to load: all is in memory, so that no read goes to disk from now
+    /// on; or it does not fit; or the memory budget is used up for the moment.
+    pub fn is_warm(&self) -> bool {
+        self.warming.done || self.dir.budget.excess() > 0
     }
 
     /// Loads the next records and gives the last one's key; `None` at the end.

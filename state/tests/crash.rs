@@ -55,7 +55,9 @@ fn child() {
             offset += 1;
         }
         store.commit(Some(offset as i64)).unwrap();
-        let flushed = store.maybe_flush((offset / 100) as i64).unwrap();
+        let flushed = store
+            .maybe_flush(Duration::from_millis(offset / 100))
+            .unwrap();
         println!("{} {offset}", if flushed { "flush" } else { "commit" });
     }
 }
@@ -125,7 +127,7 @@ fn a_store_reopens_at_once_whatever_is_in_it() {
         store
             .restore(chunk.iter().map(|key| (&key[..], Some(&key[..]))), 1)
             .unwrap();
-        store.maybe_flush(0).unwrap();
+        store.maybe_flush(Duration::ZERO).unwrap();
     }
     store.close().unwrap();
     let began = Instant::now();

@@ -152,6 +152,19 @@ fn a_damaged_directory_is_never_served_and_opens_empty_once_set_aside() {
     assert_eq!((store.position(), store.len_approximate()), (None, 0));
 }
 
+#[test]
+fn of_the_damaged_copies_the_newest_two_are_kept() {
+    let path = tempfile::tempdir().unwrap();
+    let mut last = None;
+    for _ in 0..4 {
+        drop(open(path.path()).unwrap());
+        last = StateDir::set_aside(path.path()).unwrap();
+    }
+    assert_eq!(last, Some(path.path().join("stores.damaged-4")));
+    let is_kept = |n: &u32| path.path().join(format!("stores.damaged-{n}")).exists();
+    assert_eq!((1..=4).filter(is_kept).collect::<Vec<_>>(), [3, 4]);
+}
+
 fn files(path: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).unwrap() {
@@ -201,6 +214,33 @@ fn memory_stays_within_the_budget_and_reads_stay_right() {
 }
 
 #[test]
+fn one_large_and_many_small_stores_stay_within_the_budget_together() {
+    const LIMIT: u64 = 1_000_000;
+    let options = StateOptions {
+        memory_bytes_max: LIMIT,
+        ..StateOptions::default()
+    };
+    let dir = StateDir::in_memory_shared(&MemoryDisk::new(), options);
+    let small = |n: u32| dir.open_store(&id(&format!("0_{n}")), ORDERED).unwrap();
+    let mut small: Vec<Store> = (1..=50).map(small).collect();
+    for store in &mut small {
+        fill(store, 10, 1);
+        store.flush().unwrap();
+    }
+    let mut large = dir.open_store(&id("0_0"), ORDERED).unwrap();
+    for commit in 0..100u32 {
+        for number in 0..500 {
+            let key = (commit * 500 + number).to_be_bytes();
+            large.put(&key, &[0; 100]).unwrap();
+        }
+        large.commit(Some(1)).unwrap();
+        large.flush().unwrap();
+    }
+    large.commit(Some(2)).unwrap();
+    assert!(dir.memory_bytes() <= LIMIT, "{}", dir.memory_bytes());
+}
+
+#[test]
 fn closing_a_store_gives_its_memory_back() {
     let dir = StateDir::in_memory();
     let mut store = dir.open_store(&id("0_0"), ORDERED).unwrap();
@@ -220,7 +260,7 @@ fn a_memory_over_budget_makes_a_flush_due_before_its_time() {
     let dir = StateDir::in_memory_shared(&MemoryDisk::new(), options);
     let mut store = dir.open_store(&id("0_0"), ORDERED).unwrap();
     fill(&mut store, 1, 1);
-    assert!(!store.maybe_flush(0).unwrap());
+    assert!(!store.maybe_flush(Duration::ZERO).unwrap());
     fill(&mut store, 100, 2);
-    assert!(store.maybe_flush(1).unwrap());
+    assert!(store.maybe_flush(Duration::from_millis(1)).unwrap());
 }

@@ -13,7 +13,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millrace_state::StoreId;
+use millrace_state::{Origin, StoreId};
 use support::*;
 
 /// The last position that the fixtures were written to.
@@ -32,13 +32,14 @@ fn directories_of_all_formats_are_read_and_go_on() {
     for fixture in fs::read_dir(fixtures()).unwrap().map(Result::unwrap) {
         let scratch = tempfile::tempdir().unwrap();
         copy(&fixture.path(), scratch.path());
-        check(scratch.path());
+        let has_origin = fixture.file_name() != "format-1";
+        check(scratch.path(), has_origin.then_some(ORIGIN));
         read += 1;
     }
     assert!(read > 0);
 }
 
-fn check(path: &Path) {
+fn check(path: &Path, origin: Option<Origin>) {
     let dir = open(path).unwrap();
     assert_eq!(dir.process_id().len(), 36);
     let listed = STORES.map(|name| (StoreId::new("shop", "0_1", name), Some(POSITION)));
@@ -46,6 +47,7 @@ fn check(path: &Path) {
     for name in STORES {
         let mut store = open_store(&dir, name).unwrap();
         assert_eq!(verify(&store, name).unwrap(), POSITION);
+        assert_eq!(store.origin(), origin);
         advance(&mut store, name, 2 * POSITION).unwrap();
         store.close().unwrap();
         let store = open_store(&dir, name).unwrap();

@@ -100,7 +100,7 @@ struct Run<'a> {
     committed: State,
     flushed: State,
     offset: i64,
-    now_ms: i64,
+    now: Duration,
 }
 
 impl<'a> Run<'a> {
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
             committed: State::default(),
             flushed: State::default(),
             offset: 0,
-            now_ms: 0,
+            now: Duration::ZERO,
         };
         run.reopen();
         run
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, op: Op) -> Result<(), TestCaseError> {
-        self.now_ms += 1;
+        self.now += Duration::from_millis(1);
         match op {
             Op::Put(key, value) => {
                 self.store().put(&key, &value).unwrap();
@@ -178,8 +178,8 @@ impl<'a> Run<'a> {
             }
             Op::Restore(records) => self.restore(&records),
             Op::MaybeFlush => {
-                let now_ms = self.now_ms;
-                if self.store().maybe_flush(now_ms).unwrap() {
+                let now = self.now;
+                if self.store().maybe_flush(now).unwrap() {
                     self.flushed = self.committed.clone();
                 }
             }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use millrace_state::{
-    Error, KEY_BYTES_MAX, MemoryDisk, StateDir, StateOptions, Store, StoreId, StoreOptions,
+    Error, KEY_BYTES_MAX, MemoryDisk, Origin, StateDir, StateOptions, Store, StoreId, StoreOptions,
 };
 
 const PLAIN: StoreOptions = StoreOptions {
@@ -28,6 +28,11 @@ fn over(disk: &MemoryDisk) -> Store {
     StateDir::in_memory_shared(disk, StateOptions::default())
         .open_store(&id(), PLAIN)
         .unwrap()
+}
+
+/// This many milliseconds after the beginning.
+fn at(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }
 
 fn keys(store: &Store) -> Vec<Vec<u8>> {
@@ -108,6 +113,26 @@ fn an_offset_that_moves_without_changes_is_flushed_too() {
 }
 
 #[test]
+fn an_origin_is_flushed_with_changes_once_an_hour_and_at_the_end() {
+    let disk = MemoryDisk::new();
+    let mut store = over(&disk);
+    let origin = |at_ms| Origin {
+        changelog: Some(7),
+        at_ms,
+    };
+    store.commit(Some(12)).unwrap();
+    store.set_origin(origin(1));
+    store.flush().unwrap();
+    store.set_origin(origin(3_600_000));
+    assert!(!store.maybe_flush(at(100_000)).unwrap());
+    store.set_origin(origin(3_600_001));
+    assert!(store.maybe_flush(at(200_000)).unwrap());
+    store.set_origin(origin(3_600_002));
+    store.close().unwrap();
+    assert_eq!(over(&disk).origin(), Some(origin(3_600_002)));
+}
+
+#[test]
 fn a_store_without_a_changelog_has_no_position() {
     let options = StoreOptions {
         ordered: false,
@@ -149,7 +174,10 @@ fn a_failed_flush_poisons_the_store_until_it_is_opened_again() {
     disk.set_full(false);
     store.put(b"k", b"3").unwrap();
     assert!(matches!(store.commit(Some(3)), Err(Error::Poisoned { .. })));
-    assert!(matches!(store.maybe_flush(0), Err(Error::Poisoned { .. })));
+    assert!(matches!(
+        store.maybe_flush(at(0)),
+        Err(Error::Poisoned { .. })
+    ));
     assert_eq!(store.reader().get(b"k").unwrap().unwrap(), b"2");
     drop(store);
     let mut store = over(&disk);
@@ -183,16 +211,16 @@ fn a_flush_is_due_by_time_or_by_size() {
     };
     let dir = StateDir::in_memory_shared(&MemoryDisk::new(), options);
     let mut store = dir.open_store(&id(), PLAIN).unwrap();
-    assert!(!store.maybe_flush(0).unwrap());
+    assert!(!store.maybe_flush(at(0)).unwrap());
     store.put(b"k", b"1").unwrap();
-    assert!(!store.maybe_flush(500).unwrap());
+    assert!(!store.maybe_flush(at(500)).unwrap());
     store.commit(Some(1)).unwrap();
-    assert!(!store.maybe_flush(599).unwrap());
-    assert!(store.maybe_flush(600).unwrap());
+    assert!(!store.maybe_flush(at(599)).unwrap());
+    assert!(store.maybe_flush(at(600)).unwrap());
     store.put(b"k", &[0; 1000]).unwrap();
     store.commit(Some(2)).unwrap();
-    assert!(store.maybe_flush(601).unwrap());
-    assert!(!store.maybe_flush(10_000).unwrap());
+    assert!(store.maybe_flush(at(601)).unwrap());
+    assert!(!store.maybe_flush(at(10_000)).unwrap());
 }
 
 #[test]
@@ -210,8 +238,11 @@ fn a_warmed_store_knows_what_is_absent_without_the_disk() {
     assert!(!store.warm(60).unwrap());
     assert!(!store.warm(60).unwrap());
     assert!(store.warm(60).unwrap());
+    let reads = disk.reads();
+    assert_eq!(store.get(b"absent").unwrap(), None);
     assert_eq!(store.len_approximate(), 99);
     assert_eq!(store.all().count(), 99);
+    assert_eq!(disk.reads(), reads);
 }
 
 #[test]
@@ -298,7 +329,7 @@ fn the_same_calls_give_the_same_bytes() {
             if step % 50 == 0 {
                 trace.push(format!("{:?}", store.changes().collect::<Vec<_>>()));
                 store.commit(Some(step)).unwrap();
-                store.maybe_flush(step * 100).unwrap();
+                store.maybe_flush(at(step as u64 * 100)).unwrap();
                 trace.push(dir.memory_bytes().to_string());
             }
         }
@@ -339,7 +370,7 @@ fn readers_on_other_threads_see_whole_commits() {
             store.put(&key.to_be_bytes(), &[commit as u8; 60]).unwrap();
         }
         store.commit(Some(i64::from(commit))).unwrap();
-        store.maybe_flush(i64::from(commit) * 10).unwrap();
+        store.maybe_flush(at(u64::from(commit) * 10)).unwrap();
     }
     store.close().unwrap();
     assert!(reading.join().unwrap() > 0);

@@ -161,6 +161,11 @@ pub fn repartition_topic(application: &str, name: &str) -> String {
     format!("{application}-{name}-repartition")
 }
 
+/// True if only its own application writes to the topic: a changelog or a repartition topic.
+pub fn is_internal_topic(name: &str) -> bool {
+    name.ends_with("-changelog") || name.ends_with("-repartition")
+}
+
 /// The topic that takes an application's bad records.
 pub fn dead_letter_topic(application: &str) -> String {
     format!("{application}-dead-letter")

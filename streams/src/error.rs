@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::log::{LogError, Position};
+use crate::log::{LogError, Position, TaskId, TopicPartition};
 use crate::serde::SerdeError;
 
 /// A topology that contradicts itself. Fix the topology.
@@ -111,6 +111,16 @@ impl ProcessError {
         }
     }
 
+    /// What does not answer, if the error is gone once it does.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        match self {
+            Self::Input(error)
+            | Self::Serde(error)
+            | Self::Topology(TopologyError::Serde { source: error, .. }) => error.unavailable(),
+            _ => None,
+        }
+    }
+
     /// The kind of error in a few words: a header of dead letters, a label of metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -145,7 +155,7 @@ pub enum Error {
     #[error("task {task} failed at offset {offset} of `{topic}-{partition}`: {source}")]
     Process {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// The record's topic.
         topic: Arc<str>,
         /// The record's partition.
@@ -159,7 +169,7 @@ pub enum Error {
     #[error("task {task} failed: {source}")]
     Task {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// Why.
         source: ProcessError,
     },
@@ -167,7 +177,7 @@ pub enum Error {
     #[error("task {task} panicked{}: {message}", at(record))]
     Panicked {
         /// The task.
-        task: crate::log::TaskId,
+        task: TaskId,
         /// The record at hand; `None` in a punctuation, a tick, or at a commit.
         record: Option<Position>,
         /// What it panicked with.
@@ -189,6 +199,45 @@ pub enum Error {
     Config(String),
 }
 
+impl Error {
+    /// What does not answer, if the error is gone once it does: the log, or what a serde needs.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        match self {
+            Self::Log(LogError::Unavailable(reason)) => Some(reason),
+            Self::Process { source, .. } | Self::Task { source, .. } => source.unavailable(),
+            Self::Topology(TopologyError::Serde { source, .. }) => source.unavailable(),
+            _ => None,
+        }
+    }
+
+    /// The record at which a task has failed, and its fault, if the task can go on without it.
+    pub(crate) fn at_record(&self) -> Option<(TaskId, Position, ProcessError)> {
+        match self {
+            Self::Process {
+                task,
+                topic,
+                partition,
+                offset,
+                source,
+            } if source.is_records_fault() => {
+                let partition = TopicPartition::new(topic.clone(), *partition);
+                let offset = *offset;
+                Some((*task, Position { partition, offset }, source.clone()))
+            }
+            Self::Panicked {
+                task,
+                record: Some(record),
+                message,
+            } => Some((
+                *task,
+                record.clone(),
+                ProcessError::Panicked(message.clone()),
+            )),
+            _ => None,
+        }
+    }
+}
+
 impl From<millrace_state::Error> for Error {
     fn from(error: millrace_state::Error) -> Self {
         Self::State(Arc::new(error))
@@ -200,4 +249,38 @@ fn at(record: &Option<Position>) -> String {
         return String::new();
     };
     format!(" at offset {} of `{}`", record.offset, record.partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(source: ProcessError) -> Error {
+        let task = TaskId {
+            subtopology: 0,
+            partition: 0,
+        };
+        Error::Task { task, source }
+    }
+
+    #[test]
+    fn a_serde_that_does_not_answer_is_waited_for_wherever_it_is_missed() {
+        let away = || SerdeError::Unavailable {
+            reason: "away".into(),
+        };
+        let not_built = || TopologyError::Serde {
+            topic: "words".into(),
+            source: away(),
+        };
+        for error in [
+            failed(away().into()),
+            failed(ProcessError::Input(away())),
+            failed(not_built().into()),
+            not_built().into(),
+        ] {
+            assert_eq!(error.unavailable(), Some("away"), "{error:?}");
+        }
+        let rejected = failed(ProcessError::Rejected("no".into()));
+        assert_eq!(rejected.unavailable(), None);
+    }
 }

@@ -83,7 +83,8 @@ pub trait Processor<K, V, K2, V2>: Sized + 'static {
     /// Processes one record.
     ///
     /// # Errors
-    /// What the processor cannot handle; the process handler then decides.
+    /// What the processor cannot handle; nothing of the record stays then, and the process handler
+    /// decides about it.
     fn process(
         &mut self,
         cx: &mut ProcessorContext<'_, K2, V2>,
@@ -93,7 +94,8 @@ pub trait Processor<K, V, K2, V2>: Sized + 'static {
     /// A punctuation is due.
     ///
     /// # Errors
-    /// What the processor cannot handle; the task then fails.
+    /// What the processor cannot handle; nothing of the punctuation stays then, and the task is tried
+    /// again, [`panic_retries`](crate::StreamsConfig::panic_retries) times.
     fn punctuate(
         &mut self,
         _cx: &mut ProcessorContext<'_, K2, V2>,

@@ -144,6 +144,16 @@ pub enum SerdeError {
     },
 }
 
+impl SerdeError {
+    /// What does not answer, if that is all that is wrong.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 /// The serde of the types that stand as they are: text, integers (big-endian, as Kafka's own
 /// serializers write them), bytes.
 #[derive(Clone, Copy, Debug, Default)]

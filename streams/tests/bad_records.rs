@@ -119,13 +119,31 @@ fn a_null_key_is_set_aside() {
 }
 
 #[test]
-fn an_output_that_is_too_large_sets_its_record_aside() {
+fn an_output_that_is_too_large_is_set_aside_alone() {
     let mut driver = driver(options(0));
     pipe(&mut driver, Some(b"a"), &LONG.to_be_bytes(), 5);
     let letter = dead_letter(&mut driver, "0", "record too large");
     assert_eq!(letter.value.as_deref(), Some(LONG.to_be_bytes().as_slice()));
+    assert_eq!(header(&letter.headers, "__streams.errors.output"), "lines");
     pipe(&mut driver, Some(b"a"), &7_i64.to_be_bytes(), 6);
-    assert_eq!(totals(&mut driver), ["7"]);
+    assert_eq!(totals(&mut driver), ["600", "607"], "the rest is done");
+}
+
+#[test]
+fn the_production_handler_decides_about_an_output() {
+    let mut skipping = options(0);
+    skipping.errors.produce = OnError::Continue;
+    let mut skipping = driver(skipping);
+    pipe(&mut skipping, Some(b"a"), &LONG.to_be_bytes(), 5);
+    assert!(skipping.dead_letters().is_empty());
+    assert_eq!(totals(&mut skipping), ["600"]);
+
+    let mut failing = options(0);
+    failing.errors.produce = OnError::Fail;
+    let mut failing = driver(failing);
+    let zero = Timestamp::from_millis(0);
+    let failed = failing.input(AMOUNTS).pipe(&"a".into(), &LONG, zero);
+    assert!(matches!(failed, Err(Error::Process { .. })), "{failed:?}");
 }
 
 #[test]
@@ -135,7 +153,10 @@ fn an_update_that_is_too_large_is_set_aside_and_the_table_goes_on() {
     let letters = driver.dead_letters().read_all().expect("bytes");
     let says = |name| header(&letters[0].headers, name);
     assert_eq!(says("__streams.errors.topic"), "test-sums-changelog");
+    assert_eq!(says("__streams.errors.offset"), "-1");
     assert_eq!(says("__streams.errors.exception"), "record too large");
+    assert_eq!(says("__streams.errors.update"), "sums");
+    assert_eq!(says("__streams.errors.output"), "totals");
     assert_eq!(
         letters[0].value.as_deref(),
         Some(LONG_SUM.to_be_bytes().as_slice())

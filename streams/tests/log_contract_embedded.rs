@@ -38,6 +38,10 @@ impl Harness for Embedded {
         thread::park_timeout(Duration::from_millis(1));
     }
 
+    fn writes_before_commit(&self) -> bool {
+        false
+    }
+
     fn delete_records(&self, partition: &TopicPartition, before: Offset) {
         let purged = self.log.purge_before(partition, before);
         purged.expect("the partition exists");

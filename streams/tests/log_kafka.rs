@@ -11,9 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use contract::Harness;
+use contract::kit::App;
 use millrace_deploy::{Kafka, KafkaOptions as BrokerOptions, require_with};
+use millrace_streams::Timestamp;
+use millrace_streams::headers::Headers;
 use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
-use millrace_streams::log::{Log, Offset, TopicPartition};
+use millrace_streams::log::{
+    Cleanup, CommitError, Log, Offset, OutputRecord, TopicPartition, TopicSpec,
+};
 
 /// One broker for all tests of this file; the names of topics and applications keep them apart.
 static BROKER: OnceLock<Option<Kafka>> = OnceLock::new();
@@ -96,3 +101,38 @@ impl Harness for Cluster {
 }
 
 contract_suite!(Cluster);
+
+#[test]
+fn what_a_topic_refuses_is_refused_for_good_and_the_member_goes_on_without_it() {
+    contract::run::<Cluster>(|h| {
+        let input = contract::kit::topic(h, "input", 1);
+        let compacted: Arc<str> = h.unique("compacted").into();
+        let spec = TopicSpec {
+            cleanup: Cleanup::Compact,
+            ..contract::kit::spec(&compacted, 1)
+        };
+        h.log().create_topics(&[spec]).expect("created");
+        let to = TopicPartition::new(Arc::clone(&compacted), 0);
+        let mut client = App::reading(h, &[&input]).join_alone(h, "a", 1);
+        // A compacted topic takes no record without a key.
+        let topic = client.outputs.slot(&compacted);
+        client.outputs.push(OutputRecord {
+            topic,
+            partition: 0,
+            timestamp: Timestamp::from_millis(1),
+            headers: Headers::EMPTY,
+            key: None,
+            value: Some(b"v"),
+        });
+        client.member.send(&mut client.outputs).expect("sent");
+        let refused = client.member.commit(&[]);
+        assert!(
+            matches!(refused, Err(CommitError::Refused(_))),
+            "{refused:?}"
+        );
+        client.recover(h);
+        client.send(&to, "k", "kept");
+        client.commit();
+        assert_eq!(contract::kit::values(h, &to, 1), ["kept"]);
+    });
+}

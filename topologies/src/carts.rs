@@ -5,7 +5,7 @@ use millrace_avro::keys::{AggregateId, CartId};
 use millrace_processors::cart::{CartEffect, CartLimits, Carts};
 use millrace_streams::{Store, Topology, TopologyError};
 
-/// When each cart counts as abandoned.
+/// When each cart counts as abandoned, or is forgotten.
 const DEADLINES: Store<CartId, i64> = Store::new("cart-by-id-deadlines");
 
 /// ```text
@@ -41,7 +41,7 @@ pub fn carts(limits: CartLimits) -> Result<Topology, TopologyError> {
             .to(COMMAND_REPLIES);
         effects
             .flat_map_values(|_, effect| match effect {
-                CartEffect::View(view) => Some((**view).clone()),
+                CartEffect::View(view) => Some(view.as_deref().cloned()),
                 _ => None,
             })
             .to(CARTS);

@@ -1,11 +1,14 @@
 //! All topologies of the market, by name: the plug-in point.
 
+use std::collections::BTreeMap;
+
 use millrace_processors::audit::AuditLimits;
 use millrace_processors::cart::CartLimits;
 use millrace_processors::inventory::InventoryLimits;
 use millrace_processors::order::OrderLimits;
 use millrace_processors::payment::PaymentLimits;
 use millrace_processors::product::ProductLimits;
+use millrace_streams::log::TopicSpec;
 use millrace_streams::{Topology, TopologyError};
 
 /// The limits of all rules: times, counts, sizes.
@@ -21,15 +24,16 @@ pub struct Limits {
     pub carts: CartLimits,
     /// Of products.
     pub products: ProductLimits,
-    /// Of the auditor, but for the times of the orders, which are those of `orders`.
+    /// Of the auditor, but for the times of orders and payments, which are those above.
     pub audit: AuditLimits,
 }
 
 impl Limits {
-    /// The auditor's limits, for orders with these times.
+    /// The auditor's limits, for orders and payments with these times.
     fn audit(&self) -> AuditLimits {
         AuditLimits {
             orders: self.orders,
+            payments: self.payments,
             ..self.audit
         }
     }
@@ -84,6 +88,24 @@ pub const ENTRIES: &[Entry] = &[
         define: |limits| crate::audit(limits.audit()),
     },
 ];
+
+/// The topics that some entries need and do not own, as their constants say that they are to be:
+/// what has to be there before they run.
+///
+/// # Errors
+/// When an entry cannot be drawn.
+pub fn topics<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+    limits: &Limits,
+) -> Result<Vec<TopicSpec>, TopologyError> {
+    let mut specs = BTreeMap::new();
+    for entry in entries {
+        for spec in (entry.define)(limits)?.topic_specs() {
+            specs.insert(spec.name.clone(), spec.clone());
+        }
+    }
+    Ok(specs.into_values().collect())
+}
 
 /// The market's entries of a comma-separated list of names; all of them for `None`.
 ///

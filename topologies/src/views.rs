@@ -18,7 +18,7 @@ pub fn views() -> Result<Topology, TopologyError> {
     Topology::define("views", |t| {
         t.global_table(ORDERS, ORDER_VIEW);
         t.global_table(PAYMENTS, PAYMENT_VIEW);
-        t.global_table(CARTS, CART_VIEW);
+        t.global_table(CARTS.of_values(), CART_VIEW);
         t.global_table(PRODUCTS.of_values(), PRODUCT_VIEW);
         t.global_table(CATEGORIES.of_values(), CATEGORY_VIEW);
         t.global_table(STOCK_LEVELS, STOCK_VIEW);

@@ -224,6 +224,7 @@ fn refunded(refunded: i64) -> PaymentRefunded {
         captured: euro(1_000),
         refunded: euro(refunded),
         refunding: euro(0),
+        refunds: Vec::new(),
     };
     PaymentRefunded {
         order_id: order(),

@@ -12,15 +12,15 @@ use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::events::inventory::{AdjustStock, InventoryEvent};
 use millrace_avro::keys::{LocationId, Sku};
 use millrace_avro::registry::Registry;
+use millrace_streams::log::Isolation;
 use millrace_streams::log::sim::SimOptions;
-use millrace_streams::log::{Cleanup, Isolation, TopicSpec};
 use millrace_streams::serde::Resources;
 use millrace_streams::{
     RecordCodec, Simulation, Store, StreamsConfig, Topic, Topology, TopologyError,
 };
-use millrace_topologies::registry::{ENTRIES, Entry, Limits, select_from};
+use millrace_topologies::registry::{ENTRIES, Entry, Limits, select_from, topics};
 
-const DELIVERIES: Topic<Sku, u64> = Topic::new("deliveries");
+const DELIVERIES: Topic<Sku, u64> = Topic::new("deliveries").compacted();
 const DELIVERIES_BY_SKU: Store<Sku, u64> = Store::new("deliveries-by-sku");
 
 /// ```text
@@ -47,12 +47,8 @@ fn entries() -> Vec<Entry> {
 }
 
 fn create_topics(simulation: &mut Simulation) {
-    let mut specs: Vec<_> = catalog::topics().into_iter().map(|t| t.spec).collect();
-    specs.push(TopicSpec {
-        cleanup: Cleanup::Compact,
-        ..DELIVERIES.spec()
-    });
-    simulation.create_topics(&specs).expect("topics");
+    let topics = topics(&entries(), &Limits::default()).expect("sound topologies");
+    simulation.create_topics(&topics).expect("topics");
 }
 
 fn deliver(simulation: &mut Simulation, resources: &Resources, number: u32) {
@@ -104,6 +100,14 @@ fn a_topology_that_the_market_does_not_know_runs_beside_it() {
         .map(|(sku, count)| (sku.as_str().to_owned(), count))
         .collect();
     assert_eq!(counts, BTreeMap::from([("mug-red".to_owned(), 3)]));
+}
+
+#[test]
+fn the_topologies_of_the_market_need_no_topic_beside_the_catalogue() {
+    let catalogue: Vec<_> = catalog::topics().into_iter().map(|t| t.spec).collect();
+    for spec in topics(ENTRIES, &Limits::default()).expect("sound topologies") {
+        assert!(catalogue.contains(&spec), "{spec:?}");
+    }
 }
 
 #[test]

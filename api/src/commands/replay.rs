@@ -4,6 +4,10 @@
 //! headers; what was said about its fault goes, and `__replay.topic`, `__replay.partition` and
 //! `__replay.offset` say where it lay. The group `<topic>-replay` remembers how far it has come, in
 //! the same transactions: an interrupted run goes on, and a second run puts nothing back twice.
+//!
+//! A letter that is not about a whole record is left as it is: an update of a table, or an output
+//! whose record was processed all the same. So is one from a topic that only its application may
+//! write to. Why is printed for each.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use millrace_streams::catalog::is_internal_topic;
 use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::log::{
     CommittedOffset, Log, Member, OutputBatch, OutputRecord, RawRecord, RecordBatch,
@@ -129,14 +134,17 @@ impl<'a> Run<'a> {
         *at = batch.position.max(*at);
         let mut outputs = OutputBatch::new();
         for record in batch.iter().filter(|record| record.offset < upto) {
+            let from = format!("{} {}", batch.partition, record.offset);
             match self.target(record.headers) {
-                Some((topic, partition)) => {
-                    let from = format!("{} {}", batch.partition, record.offset);
+                Ok((topic, partition)) => {
                     writeln!(out, "{from} -> {topic}-{partition}")?;
                     push(&mut outputs, &topic, partition, &batch.partition, record);
                     self.back += 1;
                 }
-                None => self.left += 1,
+                Err(reason) => {
+                    writeln!(out, "{from} stays: {reason}")?;
+                    self.left += 1;
+                }
             }
         }
         if self.dry_run {
@@ -154,14 +162,28 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Where a letter came from, if that still exists.
-    fn target(&self, headers: Headers<'_>) -> Option<(Arc<str>, i32)> {
-        let topic = headers.text(&format!("{FAULT}topic"))?;
-        let partition: i32 = headers.text(&format!("{FAULT}partition"))?.parse().ok()?;
-        let (topic, width) = self.widths.get_key_value(topic)?;
-        (0..*width)
-            .contains(&partition)
-            .then(|| (topic.clone(), partition))
+    /// Where a letter goes back to, or why it stays.
+    fn target(&self, headers: Headers<'_>) -> Result<(Arc<str>, i32), String> {
+        let says = |name: &str| headers.text(&format!("{FAULT}{name}"));
+        let number = |name: &str| says(name).and_then(|text| text.parse::<i64>().ok());
+        let topic = says("topic").ok_or("it is no dead letter")?;
+        if let Some(store) = says("update") {
+            return Err(format!("it is an update of store `{store}`, not a record"));
+        }
+        if let Some(output) = says("output") {
+            return Err(format!("only an output to `{output}` is missing"));
+        }
+        if is_internal_topic(topic) {
+            return Err(format!("only its application writes to `{topic}`"));
+        }
+        if number("offset").is_none_or(|offset| offset < 0) {
+            return Err("it is about no record of a topic".into());
+        }
+        let gone = || format!("`{topic}` or its partition does not exist any more");
+        let (topic, width) = self.widths.get_key_value(topic).ok_or_else(gone)?;
+        let partition = number("partition").and_then(|n| i32::try_from(n).ok());
+        let partition = partition.filter(|partition| (0..*width).contains(partition));
+        Ok((topic.clone(), partition.ok_or_else(gone)?))
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Times {
     pub reservation_ttl: Duration,
     /// After which time without a change a cart is abandoned.
     pub cart_idle: Duration,
+    /// After which time without a change a cart is forgotten.
+    pub cart_ttl: Duration,
     /// How long a request waits for the decision on its command.
     pub command_wait: Duration,
     /// The longest `?wait=` that a client gets.
@@ -196,6 +198,7 @@ fn times(told: &Options) -> Result<Times, ConfigError> {
     Ok(Times {
         reservation_ttl: time("reservation-ttl", told.reservation_ttl, 15 * MINUTE)?,
         cart_idle: time("cart-idle", told.cart_idle, DAY)?,
+        cart_ttl: time("cart-ttl", told.cart_ttl, 30 * DAY)?,
         command_wait: time("command-wait", told.command_wait, 5)?,
         wait_max: time("wait-max", told.wait_max, 30)?,
         access_token_ttl: time("access-token-ttl", told.access_token_ttl, 15 * MINUTE)?,

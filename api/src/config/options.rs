@@ -95,6 +95,8 @@ options! {
     reservation_ttl: Span = "MILLRACE_RESERVATION_TTL" (value_name = "TIME");
     /// After which time without a change a cart is abandoned.
     cart_idle: Span = "MILLRACE_CART_IDLE" (value_name = "TIME");
+    /// After which time without a change a cart is forgotten.
+    cart_ttl: Span = "MILLRACE_CART_TTL" (value_name = "TIME");
     /// How long a request waits for the decision on its command.
     command_wait: Span = "MILLRACE_COMMAND_WAIT" (value_name = "TIME");
     /// The longest `?wait=` that a client gets.

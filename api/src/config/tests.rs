@@ -29,10 +29,12 @@ fn the_defaults_hold_without_a_word() {
 
 #[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let (_folder, path) = file("reservation_ttl = \"3s\"\ncart_idle = \"4s\"\nonly = [\"carts\"]");
+    let (_folder, path) =
+        file("reservation_ttl = \"3s\"\ncart_idle = \"4s\"\ncart_ttl = \"5s\"\nonly = [\"carts\"]");
     let settings = settle(&["--config", &path, "--reservation-ttl", "2s"]).unwrap();
     assert_eq!(settings.times.reservation_ttl, Duration::from_secs(2));
     assert_eq!(settings.times.cart_idle, Duration::from_secs(4));
+    assert_eq!(settings.times.cart_ttl, Duration::from_secs(5));
     assert_eq!(settings.only, ["carts"]);
 }
 

@@ -33,7 +33,7 @@ pub enum Change {
     /// Of a category.
     Category(CategoryId, Option<CategoryView>),
     /// Of a cart.
-    Cart(CartId, CartView),
+    Cart(CartId, Option<CartView>),
     /// Of an order.
     Order(OrderId, OrderView),
     /// Of the stock of a SKU.
@@ -103,7 +103,7 @@ impl MemoryViews {
                 ViewKey::Category(id)
             }
             Change::Cart(id, view) => {
-                put(&self.carts, &id, Some(view), at);
+                put(&self.carts, &id, view, at);
                 ViewKey::Cart(id)
             }
             Change::Order(id, view) => {

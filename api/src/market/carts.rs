@@ -19,6 +19,7 @@ use millrace_avro::keys::{CartId, Sku, UserId};
 use millrace_avro::money::Money;
 use serde::Deserialize;
 use sha2::Sha256;
+use tokio::time::timeout;
 
 use super::{App, Market, Router};
 use crate::http::auth::{Client, MaybeClient};
@@ -176,17 +177,22 @@ pub(super) async fn merge_guest(app: &Market, headers: &HeaderMap, user: &UserId
         return Ok(());
     }
     let into = cart_of(user);
+    if !has_same_currency(app, &into, &seen.view) {
+        return Ok(());
+    }
     let merge = MergeCart {
         cart_id: guest.clone(),
         into: into.clone(),
         user_id: user.clone(),
     };
-    // The same for each repetition, so that two logins at once merge once.
-    let id = EventId::derive(&EventId::new(format!("{guest}\n{into}")), "cart.merge", 0);
+    let id = merge_id(&seen.view, &into);
     let meta = request::current().command(id, user.as_str());
     let message = Message::Cart(guest.clone(), CartCommand::Merge(merge));
     let wait = app.settings.times.command_wait;
-    if let Some(reply) = app.ask(meta, message, wait).await? {
+    let merged = async {
+        let Some(reply) = app.ask(meta, message, wait).await? else {
+            return Ok(());
+        };
         let given = || {
             let guest = app.views.cart(&guest);
             guest.filter(|cart| cart.view.version >= reply.version)
@@ -198,8 +204,26 @@ pub(super) async fn merge_guest(app: &Market, headers: &HeaderMap, user: &UserId
                 .filter(|cart| has_all(&cart.view, &seen.view))
         };
         app.settled(&ViewKey::Cart(into.clone()), look).await;
-    }
-    Ok(())
+        Ok(())
+    };
+    // What is not merged in time is merged all the same, and seen later.
+    timeout(wait, merged).await.unwrap_or(Ok(()))
+}
+
+/// The same for each repetition, so that two logins at once merge once; another one as soon as the
+/// guest's cart has changed, so that a line that came later is merged as well.
+fn merge_id(guest: &CartView, into: &CartId) -> EventId {
+    let merge = format!("{}\n{into}\n{}", guest.id, guest.version);
+    EventId::derive(&EventId::new(merge), "cart.merge", 0)
+}
+
+/// Whether a cart may take a guest's lines: lines in two currencies have no sum. Else the guest's
+/// cart stays as it is.
+fn has_same_currency(app: &Market, into: &CartId, guest: &CartView) -> bool {
+    let cart = app.views.cart(into);
+    cart.is_none_or(|cart| {
+        cart.view.items.is_empty() || cart.view.total.currency == guest.total.currency
+    })
 }
 
 /// Whether a cart has every line of a guest's, in its number at least: what a merge leaves.
@@ -390,7 +414,31 @@ fn check_quantity(checks: &mut Checks, min: i64, quantity: i64) {
 
 #[cfg(test)]
 mod tests {
+    use millrace_avro::money::Currency;
+
     use super::*;
+
+    #[test]
+    fn a_merge_is_repeated_under_its_id_until_the_cart_has_changed() {
+        let cart = |name: &str, version| CartView {
+            id: key_of(name),
+            user_id: None,
+            items: Vec::new(),
+            subtotal: Money::zero(Currency::EUR),
+            discount: Money::zero(Currency::EUR),
+            tax: Money::zero(Currency::EUR),
+            shipping: Money::zero(Currency::EUR),
+            total: Money::zero(Currency::EUR),
+            merged_into: None,
+            version,
+            updated_at: String::new(),
+        };
+        let into = key_of("cart_user");
+        let id = merge_id(&cart("guest", 1), &into);
+        assert_eq!(id, merge_id(&cart("guest", 1), &into));
+        assert_ne!(id, merge_id(&cart("guest", 2), &into));
+        assert_ne!(id, merge_id(&cart("other", 1), &into));
+    }
 
     #[test]
     fn a_cart_token_that_was_changed_or_signed_elsewhere_is_refused() {

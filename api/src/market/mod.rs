@@ -279,7 +279,7 @@ fn refusal(reply: &CommandReply) -> Problem {
     let kind = match code {
         "unknown-order" | "unknown-payment" | "unknown-product" | "unknown-line" => Kind::NotFound,
         "version-conflict" => Kind::VersionMismatch,
-        "insufficient-stock" | "stock-reserved" => Kind::InsufficientStock,
+        "insufficient-stock" | "stock-reserved" | "stock-promised" => Kind::InsufficientStock,
         "price-changed" => Kind::PriceChanged,
         "empty-order" => Kind::EmptyCart,
         "unknown-category" => Kind::InvalidFields,

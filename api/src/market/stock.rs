@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{App, Market, Router, accepted, created, key};
 use crate::http::auth::Admin;
-use crate::http::etag::{conditional, versioned};
+use crate::http::etag::{conditional, if_match, versioned};
 use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
 use crate::http::json::{Checks, Json};
@@ -127,9 +127,11 @@ async fn configure(
     State(app): State<App>,
     Admin(client): Admin,
     Path(sku): Path<String>,
+    headers: HeaderMap,
     Json(body): Json<Configuration>,
 ) -> Result<Response> {
     let sku: Sku = key(&sku)?;
+    let expected_version = if_match(&headers, app.settings.limits.require_if_match)?;
     let mut checks = Checks::new();
     let fits = body
         .low_stock_threshold
@@ -144,6 +146,7 @@ async fn configure(
         sku: sku.clone(),
         policy,
         low_stock_threshold,
+        expected_version,
     };
     let meta = request::current().command(EventId::random(), client.user.as_str());
     let message = Message::Inventory(sku.clone(), InventoryCommand::Configure(configure));

@@ -1,6 +1,7 @@
 //! What cannot be understood goes to the dead letters, the rest goes on, and letters come back.
 
 use millrace_avro::keys::Sku;
+use millrace_streams::headers::HeaderList;
 use millrace_streams::log::{LogError, NewRecord};
 use serde_json::{Value, json};
 
@@ -101,6 +102,55 @@ async fn a_command_for_an_unknown_sku_gets_an_answer_that_names_it() {
     let problem: Value = answer.json().await.expect("a problem");
     assert_eq!(problem["errors"][0]["pointer"], "/sku", "{problem}");
     market.stop().await;
+}
+
+/// A dead letter about a source that is no whole record; `part` names what it is about.
+fn letter_of_a_part(topic: &str, offset: &str, part: Option<(&str, &str)>) -> NewRecord {
+    let mut headers = HeaderList::new();
+    let place = [("topic", topic), ("partition", "0"), ("offset", offset)];
+    for (name, value) in place.into_iter().chain(part) {
+        headers.set(&format!("__streams.errors.{name}"), value.as_bytes());
+    }
+    NewRecord {
+        topic: LETTERS.into(),
+        key: Some(b"mug-red".to_vec()),
+        value: Some(b"old".to_vec()),
+        headers,
+        timestamp: millrace_api::clock::now(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_whole_record_is_left_as_it_is_and_the_reason_is_told() {
+    const CHANGELOG: &str = "inventory-stock-by-sku-changelog";
+    let market = Market::start().await;
+    let update = Some(("update", "stock-by-sku"));
+    let output = Some(("output", "stock-levels"));
+    for letter in [
+        letter_of_a_part(CHANGELOG, "-1", update),
+        letter_of_a_part("inventory-commands", "0", output),
+        letter_of_a_part(CHANGELOG, "0", None),
+        letter_of_a_part("inventory-commands", "-1", None),
+    ] {
+        market.append(letter).await;
+    }
+    let folder = market.stop().await;
+    let folder = folder.path();
+    let before = lines(folder, &["log", "dump", CHANGELOG]).len();
+    let printed = printed(folder, &["replay", LETTERS]);
+    let reasons: Vec<_> = printed.lines().collect();
+    assert_eq!(
+        reasons,
+        [
+            "inventory-dead-letter-0 0 stays: it is an update of store `stock-by-sku`, not a record",
+            "inventory-dead-letter-0 1 stays: only an output to `stock-levels` is missing",
+            "inventory-dead-letter-0 2 stays: only its application writes to \
+             `inventory-stock-by-sku-changelog`",
+            "inventory-dead-letter-0 3 stays: it is about no record of a topic",
+            "0 put back, 4 left as they are",
+        ]
+    );
+    assert_eq!(lines(folder, &["log", "dump", CHANGELOG]).len(), before);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod event_serde;
 mod evolution;
 pub mod headers;
 mod json;
+mod level;
 mod record_serde;
 mod remote;
 mod schema;

@@ -17,6 +17,7 @@ use schema_registry_converter::schema_registry_common::{RawError, SchemaType, Su
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::client::Refusal;
+use super::level::Levels;
 
 /// How to reach a registry with Confluent's HTTP API.
 #[derive(Clone)]
@@ -128,9 +129,10 @@ impl Remote {
             .build()?;
         let (requests, mut incoming) = channel(QUEUE_MAX);
         let settings = config.settings().map_err(io::Error::other)?;
+        let levels = Levels::new(config).map_err(io::Error::other)?;
         std::thread::Builder::new()
             .name("schema-client".into())
-            .spawn(move || runtime.block_on(serve(&settings, &mut incoming)))?;
+            .spawn(move || runtime.block_on(serve(&settings, &levels, &mut incoming)))?;
         Ok(Self {
             requests,
             unknown: Mutex::default(),
@@ -192,7 +194,7 @@ impl Remote {
     }
 }
 
-async fn serve(settings: &SrSettings, requests: &mut Receiver<Request>) {
+async fn serve(settings: &SrSettings, levels: &Levels, requests: &mut Receiver<Request>) {
     while let Some(request) = requests.recv().await {
         match request {
             Request::Register {
@@ -200,10 +202,9 @@ async fn serve(settings: &SrSettings, requests: &mut Receiver<Request>) {
                 schema,
                 reply,
             } => {
-                let schema = SuppliedSchema::new(None, SchemaType::Avro, schema);
-                let answer = post_schema(settings, subject, schema).await;
-                let answer = answer.map(|found| found.id).map_err(|e| refusal(&e));
-                reply.send(answer).ok();
+                reply
+                    .send(register(settings, levels, subject, schema).await)
+                    .ok();
             }
             Request::Schema { id, reply } => {
                 let answer = get_schema_by_id(id, settings).await;
@@ -212,6 +213,24 @@ async fn serve(settings: &SrSettings, requests: &mut Receiver<Request>) {
             }
         }
     }
+}
+
+async fn register(
+    settings: &SrSettings,
+    levels: &Levels,
+    subject: String,
+    schema: String,
+) -> Result<u32, Refusal> {
+    let is_strict = levels.ensure(&subject).await?;
+    let schema = SuppliedSchema::new(None, SchemaType::Avro, schema);
+    let posted = post_schema(settings, subject.clone(), schema).await;
+    let id = posted.map_err(|error| refusal(&error))?.id;
+    // The first version has nothing to break, but the next one will.
+    if is_strict || levels.ensure(&subject).await? {
+        return Ok(id);
+    }
+    let why = "it takes no compatibility level for the subject";
+    Err(Refusal::Refused(why.into()))
 }
 
 /// Only what the registry itself says is a refusal: a bare 404 may come from a proxy.

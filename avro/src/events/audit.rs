@@ -37,6 +37,10 @@ pub struct OrderAudit {
     pub watch_until_ms: Option<i64>,
     /// The invariants that are violated and were reported.
     pub reported: Vec<i32>,
+    /// What it has promised to give back for what will not leave, in minor units.
+    pub promised_minor: i64,
+    /// True once it was found not to have moved in time.
+    pub late: bool,
 }
 avro_record!(
     OrderAudit = "millrace.audit.OrderAudit",

@@ -5,7 +5,7 @@
 //! | [`client`] | one measurement of the engine, in its own process |
 //! | `twin` | the same on Kafka Streams |
 //! | `topologies` | the measured topologies |
-//! | `port` | what the log port does without an engine: the upper limit |
+//! | `port` | what the log port does without an engine |
 //! | `input` | writes the input |
 //! | `outputs` | reads what a run has written, and compares it with what it should be |
 //! | `report` | the table, and the lines of JSON |

@@ -1,5 +1,5 @@
 //! The log port without an engine: what is fetched is sent on and committed, record by record the
-//! same bytes. No engine over this port is faster.
+//! same bytes. An engine over this port that writes as much is not faster.
 
 use std::collections::HashMap;
 use std::sync::Arc;

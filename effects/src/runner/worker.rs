@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use millrace_streams::Clock;
 use millrace_streams::log::{
-    Assignment, CommittedOffset, Log, LogError, Member, Offset, OffsetReset, RecordBatch, Seat,
-    SubtopologyMetadata, TaskId, TopicPartition, TopologyMetadata,
+    Assignment, CommitError, CommittedOffset, Log, LogError, Member, Offset, OffsetReset,
+    RecordBatch, Seat, SubtopologyMetadata, TaskId, TopicPartition, TopologyMetadata,
 };
 use millrace_streams::serde::SerdeError;
 use tokio::runtime::Handle;
@@ -475,6 +475,9 @@ impl Worker {
         if let Err(error) = self.member.commit(&offsets) {
             metrics::counter!("effect_commit_failures_total").increment(1);
             tracing::warn!(application = %self.application, %error, "commit failed");
+            if matches!(error, CommitError::Refused(_)) {
+                return Err(LogError::Config(error.to_string()));
+            }
             return self.recover();
         }
         self.needs_recovery = false;

@@ -14,7 +14,7 @@
 //! | 4 refunds <= captured <= authorised | [`OrderAuditor`] |
 //! | 5 terminal: no reservation, no open authorisation | [`OrderAuditor`] |
 //! | 6 every order is terminal or moves in time | [`OrderAuditor`] |
-//! | 7 one charge per attempt | [`OrderAuditor`] |
+//! | 7 one order per idempotency key, one charge per attempt | [`OrderAuditor`] |
 //! | 8 lines sum to the order, to the minor unit | [`OrderAuditor`] |
 
 mod order;

@@ -18,7 +18,7 @@ use super::{SOURCE, Violation};
 use crate::emit::Emitter;
 use crate::order::OrderLimits;
 use crate::order::table::is_terminal;
-use crate::payment::standing;
+use crate::payment::{PaymentLimits, standing};
 use crate::transition::{Step, Transition};
 
 /// How long the auditor waits before it calls something stuck.
@@ -30,6 +30,8 @@ pub struct AuditLimits {
     pub late_by: Duration,
     /// The times of the orders that are audited.
     pub orders: OrderLimits,
+    /// The times of their payments.
+    pub payments: PaymentLimits,
 }
 
 impl Default for AuditLimits {
@@ -38,6 +40,7 @@ impl Default for AuditLimits {
             settle_within: Duration::from_secs(10 * 60),
             late_by: Duration::from_secs(60),
             orders: OrderLimits::default(),
+            payments: PaymentLimits::default(),
         }
     }
 }
@@ -113,10 +116,10 @@ impl Transition for OrderAuditor {
             traceparent: None,
             actor: None,
         };
-        let mut emit = Emitter::of_deadline(key.as_str(), state.last_seq, &origin, SOURCE, at);
-        let is_due = state
-            .watch_until_ms
-            .is_some_and(|due| due <= at.as_millis());
+        let due = state.watch_until_ms.map(Timestamp::from_millis);
+        let seq = state.last_seq;
+        let mut emit = Emitter::of_deadline(key.as_str(), seq, &origin, SOURCE, due, at);
+        let is_due = due.is_some_and(|due| due <= at);
         let found = match is_due {
             true => self.check_in_the_end(&mut state, at),
             false => Vec::new(),
@@ -143,10 +146,16 @@ impl OrderAuditor {
             .then(|| Violation::new(2, format!("fact {seq} follows {}", audit.last_seq)));
         audit.last_seq = seq;
         let mut found = vec![(2, gap)];
-        if let OrderEvent::Created(created) = fact {
-            audit.totals = Some(created.totals.clone());
-            found.push((8, sums(created)));
+        match fact {
+            OrderEvent::Created(created) => {
+                found.push((7, created_again(audit)));
+                found.push((8, sums(created)));
+                audit.totals = Some(created.totals.clone());
+            }
+            OrderEvent::RestCancelled(rest) => audit.promised_minor += rest.refund.minor,
+            _ => {}
         }
+        audit.late = false;
         if let Some(status) = status_of(fact) {
             audit.status = Some(status);
             found.push((6, None));
@@ -164,7 +173,8 @@ impl OrderAuditor {
             OrderStatus::AwaitingPayment => limits.reservation_ttl + limits.expiry_grace,
             OrderStatus::Confirmed | OrderStatus::PartiallyShipped => limits.ship_within,
             OrderStatus::Shipped => limits.deliver_within,
-            OrderStatus::Cancelling => self.limits.settle_within,
+            // Its money may have to be asked for again and again.
+            OrderStatus::Cancelling => self.limits.payments.owed_within(),
             status => {
                 debug_assert!(is_terminal(status));
                 self.limits.settle_within
@@ -177,6 +187,12 @@ impl OrderAuditor {
     fn check_in_the_end(&self, audit: &mut OrderAudit, at: Timestamp) -> Vec<Finding> {
         let status = audit.status.unwrap_or(OrderStatus::Pending);
         audit.watch_until_ms = None;
+        if !is_terminal(status) && !audit.late {
+            // After an outage this deadline passes together with the order's own.
+            audit.late = true;
+            audit.watch_until_ms = Some((at + self.limits.late_by).as_millis());
+            return Vec::new();
+        }
         if !is_terminal(status) {
             let detail = format!("{status:?} since fact {}, with no deadline", audit.last_seq);
             return vec![(6, Some(Violation::new(6, detail)))];
@@ -200,6 +216,8 @@ fn unseen(key: &OrderId) -> OrderAudit {
         last_seq: 0,
         watch_until_ms: None,
         reported: Vec::new(),
+        promised_minor: 0,
+        late: false,
     }
 }
 
@@ -222,6 +240,12 @@ fn status_of(fact: &OrderEvent) -> Option<OrderStatus> {
     })
 }
 
+/// Invariant 7: an order's id follows from its idempotency key, so one key creates it once.
+fn created_again(audit: &OrderAudit) -> Option<Violation> {
+    let detail = || format!("created again after fact {}", audit.last_seq);
+    audit.totals.is_some().then(|| Violation::new(7, detail()))
+}
+
 /// Invariant 8: the lines sum to the order.
 fn sums(created: &OrderCreated) -> Option<Violation> {
     let totals = &created.totals;
@@ -232,8 +256,8 @@ fn sums(created: &OrderCreated) -> Option<Violation> {
     let (subtotal, discount) = (totals.subtotal.minor, totals.discount.minor);
     let (tax, shipping) = (totals.tax.minor, totals.shipping.minor);
     let adds_up = totals.total.minor == subtotal - discount + tax + shipping;
-    // The tax on the shipping belongs to no line.
-    let tax_fits = lines.2 == tax || (shipping > 0 && lines.2 < tax);
+    // The tax on the shipping belongs to no line, and is no more than the shipping.
+    let tax_fits = (0..=shipping).contains(&(tax - lines.2));
     let holds = adds_up && (lines.0, lines.1) == (subtotal, discount) && tax_fits;
     (!holds).then(|| Violation::new(8, format!("lines sum to {lines:?}, totals are {totals:?}")))
 }
@@ -333,21 +357,31 @@ fn one_charge(standing: &PaymentStanding) -> Option<Violation> {
     Some(Violation::new(7, detail))
 }
 
-/// Invariant 3: an order of which nothing is left keeps nothing, a delivered one was paid.
+/// Invariant 3: an order of which nothing is left keeps nothing, a delivered one was paid and keeps
+/// nothing for what has not left. What a dispute has lost is not kept.
 fn money_kept(audit: &OrderAudit, status: OrderStatus) -> Option<Violation> {
     let (captured, refunded) = audit
         .payments
         .as_ref()
         .map_or((0, 0), |p| (p.captured.minor, p.refunded.minor));
     let total = audit.totals.as_ref().map_or(0, |totals| totals.total.minor);
+    let kept = captured - refunded - audit.payments.as_ref().map_or(0, lost);
     let holds = match status {
-        OrderStatus::Delivered => captured - refunded <= total && captured >= total,
-        _ => captured == refunded,
+        OrderStatus::Delivered => kept <= total - audit.promised_minor && captured >= total,
+        _ => kept == 0,
     };
     (!holds).then(|| {
         let detail = format!("{status:?} with {captured} captured and {refunded} refunded");
         Violation::new(3, detail)
     })
+}
+
+/// What disputes have taken away.
+fn lost(standing: &PaymentStanding) -> i64 {
+    let attempts = standing.attempts.iter();
+    let lost = attempts.filter(|attempt| attempt.status == AttemptStatus::Lost);
+    lost.map(|attempt| attempt.captured.minor - attempt.refunded.minor)
+        .sum()
 }
 
 /// Invariant 5: a terminal order holds no goods and no money that is merely set aside.

@@ -4,7 +4,8 @@ use millrace_avro::event::{Event, EventId, EventSet, Meta};
 use millrace_avro::events::common::AuditEvent;
 use millrace_avro::events::inventory::{InventoryEvent, Movement, StockAdjusted, StockLevel};
 use millrace_avro::events::orders::{
-    OrderCancelled, OrderCreated, OrderEvent, OrderLine, OrderReserved, Totals,
+    OrderCancelled, OrderCancelling, OrderCreated, OrderDelivered, OrderEvent, OrderLine,
+    OrderReserved, OrderRestCancelled, Totals,
 };
 use millrace_avro::events::payments::{
     AttemptStatus, PaymentCaptured, PaymentEvent, PaymentStanding, PaymentSummary,
@@ -132,6 +133,7 @@ fn payments(revision: i64, captured: i64, refunded: i64) -> PaymentEvent {
         captured: euro(captured),
         refunded: euro(refunded),
         refunding: euro(0),
+        refunds: Vec::new(),
     };
     PaymentCaptured {
         order_id: order(),
@@ -142,8 +144,8 @@ fn payments(revision: i64, captured: i64, refunded: i64) -> PaymentEvent {
     .into()
 }
 
-/// Plays facts, then lets the time pass.
-fn audit(facts: &[OrderFact]) -> (Vec<i32>, Vec<i32>) {
+/// Plays facts, then lets the time pass twice.
+fn audit(facts: &[OrderFact]) -> (Vec<i32>, Vec<Vec<i32>>) {
     let auditor = OrderAuditor::default();
     let (mut state, mut deadline, mut at_once) = (None, None, Vec::new());
     for fact in facts {
@@ -151,9 +153,14 @@ fn audit(facts: &[OrderFact]) -> (Vec<i32>, Vec<i32>) {
         at_once.extend(invariants(&step.effects));
         (state, deadline) = (step.state, step.deadline);
     }
-    let due = deadline.unwrap_or(NOW);
-    let step = auditor.on_deadline(&order(), state.unwrap(), due);
-    (at_once, invariants(&step.effects))
+    let mut in_the_end = Vec::new();
+    for _ in 0..2 {
+        let due = deadline.unwrap_or(NOW);
+        let step = auditor.on_deadline(&order(), state.take().unwrap(), due);
+        in_the_end.push(invariants(&step.effects));
+        (state, deadline) = (step.state, step.deadline);
+    }
+    (at_once, in_the_end)
 }
 
 #[test]
@@ -172,7 +179,70 @@ fn an_order_that_does_not_move_is_found() {
         OrderFact::Order(event(1, created(1000, 1000))),
         OrderFact::Order(event(2, reserved)),
     ]);
-    assert_eq!((at_once, in_the_end), (vec![], vec![6]));
+    let once_more = vec![vec![], vec![6]];
+    assert_eq!((at_once, in_the_end), (vec![], once_more));
+}
+
+#[test]
+fn a_cancelling_order_has_the_time_that_its_money_may_take() {
+    let limits = AuditLimits::default();
+    let cancelling = OrderCancelling {
+        order_id: order(),
+        user_id: user(),
+        reason: String::new(),
+    };
+    let fact = OrderFact::Order(event(1, cancelling));
+    let step = OrderAuditor::default().on_event(&order(), None, &fact, NOW);
+    let patience = limits.payments.owed_within() + limits.late_by;
+    assert_eq!(step.deadline, Some(NOW + patience));
+}
+
+#[test]
+fn a_delivered_order_that_keeps_the_money_of_a_cancelled_rest_is_found() {
+    let rest = OrderRestCancelled {
+        order_id: order(),
+        user_id: user(),
+        items: Vec::new(),
+        refund: euro(300),
+    };
+    let delivered = OrderDelivered {
+        order_id: order(),
+        user_id: user(),
+    };
+    let facts = |refunded| {
+        [
+            OrderFact::Order(event(1, created(1000, 1000))),
+            OrderFact::Order(event(2, rest.clone())),
+            OrderFact::Payment(event(1, payments(1, 1000, refunded))),
+            OrderFact::Order(event(3, delivered.clone())),
+        ]
+    };
+    assert_eq!(audit(&facts(299)).1[0], [3]);
+    assert_eq!(audit(&facts(300)).1[0], [0; 0]);
+}
+
+#[test]
+fn tax_that_neither_lines_nor_shipping_explain_is_found() {
+    let with_tax = |tax| {
+        let OrderEvent::Created(mut fact) = created(1000, 1000) else {
+            unreachable!("it is created");
+        };
+        fact.totals.shipping = euro(100);
+        fact.totals.tax = euro(tax);
+        fact.totals.total = euro(1100 + tax);
+        audit(&[OrderFact::Order(event(1, OrderEvent::Created(fact)))]).0
+    };
+    assert_eq!(with_tax(100), [0; 0]);
+    assert_eq!(with_tax(101), [8]);
+}
+
+#[test]
+fn an_order_that_is_created_twice_is_found() {
+    let (at_once, _) = audit(&[
+        OrderFact::Order(event(1, created(1000, 1000))),
+        OrderFact::Order(event(2, created(1000, 1000))),
+    ]);
+    assert_eq!(at_once, [7]);
 }
 
 #[test]
@@ -189,8 +259,8 @@ fn money_that_is_kept_for_nothing_is_found() {
             OrderFact::Order(event(2, cancelled.clone())),
         ]
     };
-    assert_eq!(audit(&facts(999)), (vec![], vec![3]));
-    assert_eq!(audit(&facts(1000)), (vec![], vec![]));
+    assert_eq!(audit(&facts(999)), (vec![], vec![vec![3], vec![]]));
+    assert_eq!(audit(&facts(1000)), (vec![], vec![vec![], vec![]]));
 }
 
 #[test]
@@ -200,6 +270,10 @@ fn a_second_charge_and_a_refund_of_too_much_are_found_at_once() {
     assert_eq!(audit(&[begin.clone(), twice]).0, [7]);
     let too_much = OrderFact::Payment(event(1, payments(1, 1000, 1001)));
     assert_eq!(audit(&[begin.clone(), too_much]).0, [4]);
-    let gap = OrderFact::Order(event(3, created(1000, 1000)));
+    let reserved = OrderReserved {
+        order_id: order(),
+        user_id: user(),
+    };
+    let gap = OrderFact::Order(event(3, reserved));
     assert_eq!(audit(&[begin, gap]).0, [2]);
 }

@@ -9,6 +9,8 @@ use millrace_avro::money::{Currency, Money, Rate};
 pub struct CartLimits {
     /// After which time without a change a cart counts as abandoned.
     pub idle_after: Duration,
+    /// After which time without a change a cart is forgotten.
+    pub keep_for: Duration,
     /// How many lines a cart may have.
     pub lines_max: usize,
     /// How many pieces a line may have.
@@ -27,6 +29,7 @@ impl Default for CartLimits {
     fn default() -> Self {
         Self {
             idle_after: Duration::from_secs(60 * 60),
+            keep_for: Duration::from_secs(30 * 24 * 60 * 60),
             lines_max: 100,
             quantity_max: 999,
             recent_max: 32,

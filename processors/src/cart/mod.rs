@@ -7,6 +7,7 @@
 //! - An order takes out of the cart what it took; what was added meanwhile stays.
 //! - A cart with lines that nobody has changed for a while is told to be abandoned, once until it
 //!   changes again. An empty cart never is, so neither is one that became an order.
+//! - A cart that nobody has changed for long is forgotten, whatever is in it.
 
 mod limits;
 mod run;
@@ -23,7 +24,7 @@ pub use view::view;
 
 use crate::emit::Emitter;
 use crate::transition::{Step, Transition};
-use run::Run;
+use run::{Run, next_due};
 
 /// Where the rule's events come from.
 const SOURCE: &str = "/carts";
@@ -44,8 +45,8 @@ pub enum CartEffect {
     Cart(CartId, Event<CartCommand>),
     /// Answer a client.
     Reply(Event<ReplyEvent>),
-    /// Show the cart as it is now.
-    View(Box<CartView>),
+    /// Show the cart as it is now; none when it is forgotten.
+    View(Option<Box<CartView>>),
 }
 
 impl Transition for Carts {
@@ -74,10 +75,16 @@ impl Transition for Carts {
         state: CartState,
         at: Timestamp,
     ) -> Step<CartState, CartEffect> {
-        let emit = Emitter::of_deadline(key.as_str(), state.seq, &state.origin, SOURCE, at);
+        let (seq, origin, due) = (state.seq, &state.origin, next_due(&state, &self.limits));
+        let emit = Emitter::of_deadline(key.as_str(), seq, origin, SOURCE, Some(due), at);
         let mut run = Run::new(state, &self.limits, emit);
-        run.abandon_if_idle();
-        run.finish()
+        match run.is_over() {
+            true => run.forget(),
+            false => {
+                run.abandon_if_idle();
+                run.finish()
+            }
+        }
     }
 }
 

@@ -135,10 +135,19 @@ impl<'a> Run<'a> {
         Verdict::Accepted
     }
 
-    /// Takes the lines of a guest's cart: every line stays, the larger quantity counts.
+    /// Takes the lines of a guest's cart: every line stays, the larger quantity counts. Lines in
+    /// another currency than the cart's have no sum with it, and stay out.
     fn take(&mut self, take: &TakeCartLines) -> Verdict {
+        let mine = self.cart.lines.first().or(take.lines.first());
+        let mine = mine.map(|line| line.quote.unit_price.currency);
+        let fits = |line: &&CartLine| Some(line.quote.unit_price.currency) == mine;
+        let lines: Vec<CartLine> = take.lines.iter().filter(fits).cloned().collect();
+        if let Some(currency) = mine.filter(|_| lines.is_empty()) {
+            let detail = format!("the cart is in {currency}");
+            return Verdict::Refused(Refusal::new("foreign-currency", detail));
+        }
         self.own(Some(&take.user_id));
-        for theirs in &take.lines {
+        for theirs in &lines {
             let mut mine = self.cart.lines.iter_mut();
             match mine.find(|line| line.sku == theirs.sku) {
                 Some(mine) => mine.quantity = mine.quantity.max(theirs.quantity),
@@ -149,7 +158,7 @@ impl<'a> Run<'a> {
             cart_id: self.cart.cart_id.clone(),
             other: take.from.clone(),
             gave: false,
-            lines: take.lines.clone(),
+            lines,
         });
         Verdict::Accepted
     }
@@ -170,9 +179,24 @@ impl<'a> Run<'a> {
         Verdict::Accepted
     }
 
+    /// True when nobody waits for the cart any more.
+    pub(super) fn is_over(&self) -> bool {
+        let idle_at = idle_at(&self.cart, self.limits);
+        idle_at.is_none() && next_due(&self.cart, self.limits) <= self.emit.at()
+    }
+
+    /// Ends the cart: nothing is left of it.
+    pub(super) fn forget(self) -> Step<CartState, CartEffect> {
+        Step {
+            state: None,
+            effects: vec![CartEffect::View(None)],
+            deadline: None,
+        }
+    }
+
     pub(super) fn abandon_if_idle(&mut self) {
         let now = self.emit.at();
-        if self.idle_at().is_none_or(|idle_at| now < idle_at) {
+        if idle_at(&self.cart, self.limits).is_none_or(|idle_at| now < idle_at) {
             return;
         }
         let (idle_since_ms, lines) = (self.cart.changed_at_ms, self.cart.lines.clone());
@@ -185,13 +209,6 @@ impl<'a> Run<'a> {
         // Being abandoned is no change of the cart, or it would be abandoned again.
         self.cart.changed_at_ms = idle_since_ms;
         self.cart.abandoned = true;
-    }
-
-    /// When this idle spell is to be told.
-    fn idle_at(&self) -> Option<Timestamp> {
-        let waits = !self.cart.lines.is_empty() && !self.cart.abandoned;
-        let changed_at = Timestamp::from_millis(self.cart.changed_at_ms);
-        waits.then(|| changed_at + self.limits.idle_after)
     }
 
     fn own(&mut self, user: Option<&UserId>) {
@@ -323,15 +340,28 @@ impl<'a> Run<'a> {
     pub(super) fn finish(mut self) -> Step<CartState, CartEffect> {
         if self.changed {
             let shown = Box::new(view(&self.cart, self.limits));
-            self.effects.push(CartEffect::View(shown));
+            self.effects.push(CartEffect::View(Some(shown)));
         }
-        let is_nothing = self.cart.seq == 0;
+        let state = (self.cart.seq > 0).then_some(self.cart);
         Step {
-            deadline: self.idle_at(),
-            state: (!is_nothing).then_some(self.cart),
+            deadline: state.as_ref().map(|cart| next_due(cart, self.limits)),
+            state,
             effects: self.effects,
         }
     }
+}
+
+/// When the cart is told to be abandoned, or else is forgotten.
+pub(super) fn next_due(cart: &CartState, limits: &CartLimits) -> Timestamp {
+    let changed_at = Timestamp::from_millis(cart.changed_at_ms);
+    idle_at(cart, limits).unwrap_or(changed_at + limits.keep_for)
+}
+
+/// When this idle spell is to be told.
+fn idle_at(cart: &CartState, limits: &CartLimits) -> Option<Timestamp> {
+    let waits = !cart.lines.is_empty() && !cart.abandoned;
+    let changed_at = Timestamp::from_millis(cart.changed_at_ms);
+    waits.then(|| changed_at + limits.idle_after)
 }
 
 fn positive(quantity: i64) -> Result<(), Refusal> {

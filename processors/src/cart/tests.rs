@@ -72,7 +72,8 @@ impl Stage {
                     let ReplyEvent::Replied(reply) = event.body;
                     names.extend(reply.code);
                 }
-                CartEffect::View(_) => {}
+                CartEffect::View(Some(_)) => {}
+                CartEffect::View(None) => names.push("gone".to_owned()),
             }
         }
         names
@@ -199,6 +200,20 @@ fn a_merge_loses_no_line_and_may_be_repeated() {
 }
 
 #[test]
+fn a_line_that_comes_after_a_merge_is_merged_as_well() {
+    let mut guest = Stage::new("guest");
+    guest.add("a", 1);
+    guest.merge_into("user");
+    guest.add("b", 1);
+    assert_eq!(guest.merge_into("user"), ["cart.merged"]);
+    let mut user = Stage::new("user");
+    for command in guest.sent {
+        user.hear(&command);
+    }
+    assert_eq!(user.lines(), [("a", 1), ("b", 1)]);
+}
+
+#[test]
 fn an_order_takes_what_it_took() {
     let mut stage = Stage::new("c");
     stage.add("a", 3);
@@ -216,9 +231,54 @@ fn an_idle_cart_is_abandoned_once_until_it_changes() {
     stage.add("b", 1);
     assert!(stage.deadline > first);
     assert_eq!(stage.pass_deadline(), ["cart.abandoned"]);
-    assert_eq!(stage.deadline, None);
     stage.add("b", 1);
     assert_eq!(stage.pass_deadline(), ["cart.abandoned"]);
+}
+
+#[test]
+fn a_cart_that_nobody_changes_is_forgotten_however_it_was_left() {
+    let ends: [fn(&mut Stage); 4] = [
+        |abandoned| drop(abandoned.pass_deadline()),
+        |emptied| drop(emptied.set("a", 0, None)),
+        |merged| drop(merged.merge_into("user")),
+        |ordered| drop(ordered.check_out(&[("a", 1)])),
+    ];
+    for leave in ends {
+        let mut stage = Stage::new("c");
+        stage.add("a", 1);
+        leave(&mut stage);
+        let changed_at = stage.state.as_ref().unwrap().changed_at_ms;
+        let keep_for = CartLimits::default().keep_for;
+        let over = Timestamp::from_millis(changed_at) + keep_for;
+        assert_eq!(stage.deadline, Some(over));
+        assert_eq!(stage.pass_deadline(), ["gone"]);
+        assert!(stage.state.is_none() && stage.deadline.is_none());
+    }
+}
+
+#[test]
+fn a_cart_that_was_never_there_waits_for_nothing() {
+    let mut stage = Stage::new("c");
+    stage.add("a", 0);
+    assert!(stage.state.is_none() && stage.deadline.is_none());
+}
+
+#[test]
+fn lines_in_another_currency_stay_out_of_a_merge() {
+    let mut guest = Stage::new("guest");
+    let foreign = Quote {
+        unit_price: Money::new(1, Currency::USD),
+        ..quote(10)
+    };
+    guest.add_quoted("a", 1, foreign);
+    guest.merge_into("user");
+    let command = guest.sent.remove(0);
+    let mut user = Stage::new("user");
+    user.add("b", 2);
+    assert_eq!(user.hear(&command), ["foreign-currency"]);
+    assert_eq!(user.lines(), [("b", 2)]);
+    let mut empty = Stage::new("user");
+    assert_eq!(empty.hear(&command), ["cart.merged"]);
 }
 
 #[test]
@@ -227,7 +287,6 @@ fn a_cart_that_became_an_order_is_not_abandoned() {
     stage.add("a", 1);
     let due = stage.deadline.unwrap();
     stage.check_out(&[("a", 1)]);
-    assert_eq!(stage.deadline, None);
     stage.deadline = Some(due);
     assert_eq!(stage.pass_deadline(), [""; 0]);
 }

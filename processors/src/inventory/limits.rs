@@ -24,7 +24,8 @@ impl Default for InventoryLimits {
         Self {
             low_stock_threshold: 5,
             locations_max: 64,
-            holds_max: 10_000,
+            // What a SKU remembers has to fit one record of its changelog.
+            holds_max: 2_000,
             closed_max: 512,
             recent_max: 256,
             movements_max: 20,

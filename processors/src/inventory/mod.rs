@@ -38,7 +38,7 @@ pub use view::view;
 
 use crate::emit::Emitter;
 use crate::transition::{Step, Transition};
-use run::Run;
+use run::{Run, next_due};
 
 /// Where the rule's events come from.
 const SOURCE: &str = "/inventory";
@@ -93,7 +93,8 @@ impl Transition for Inventory {
     ) -> Step<StockState, InventoryEffect> {
         let origin = state.holds.first().map(|hold| hold.origin.clone());
         let origin = origin.unwrap_or_else(|| nobody(key));
-        let emit = Emitter::of_deadline(key.as_str(), state.seq, &origin, SOURCE, at);
+        let (seq, due) = (state.seq, next_due(&state));
+        let emit = Emitter::of_deadline(key.as_str(), seq, &origin, SOURCE, due, at);
         let mut run = Run::new(state, &self.limits, emit);
         run.expire();
         run.finish()

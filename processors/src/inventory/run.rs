@@ -3,12 +3,12 @@
 use millrace_avro::events::common::{Fingerprint, rfc3339};
 use millrace_avro::events::inventory::{
     AdjustStock, ConfigureStock, InventoryCommand, InventoryEvent, Movement, StockAdjusted,
-    StockAt, StockConfigured, StockLow, StockState,
+    StockAt, StockConfigured, StockLow, StockPolicy, StockState,
 };
 use millrace_avro::keys::{AggregateId, LocationId, OrderId};
 use millrace_streams::Timestamp;
 
-use super::stock::{at_mut, available, is_on_demand, level};
+use super::stock::{at_mut, available, available_at, is_on_demand, level};
 use super::view::view;
 use super::{InventoryEffect, InventoryLimits};
 use crate::emit::{Emitter, Note, Refusal, Verdict};
@@ -21,6 +21,8 @@ pub(super) struct Run<'a> {
     pub(super) emit: Emitter,
     effects: Vec<InventoryEffect>,
     changed: bool,
+    /// True if this step may arm the report of low stock: goods have come in, or low is defined anew.
+    may_arm: bool,
 }
 
 impl<'a> Run<'a> {
@@ -31,6 +33,7 @@ impl<'a> Run<'a> {
             emit,
             effects: Vec::new(),
             changed: false,
+            may_arm: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl<'a> Run<'a> {
             return self.reply(&Verdict::Refused(refusal));
         }
         self.stock.configured = true;
+        self.may_arm = adjust.delta > 0;
         let movement = self.move_stock(&adjust.location, adjust.delta, &adjust.reason, 0);
         let Some(at) = at_mut(&mut self.stock, &adjust.location) else {
             return;
@@ -99,6 +103,9 @@ impl<'a> Run<'a> {
         if self.is_duplicate() {
             return self.reply(&Verdict::Unchanged);
         }
+        if let Err(refusal) = self.check_version(configure.expected_version) {
+            return self.reply(&Verdict::Refused(refusal));
+        }
         let policy = configure.policy.unwrap_or(self.stock.policy);
         let threshold = configure.low_stock_threshold;
         let threshold = threshold.unwrap_or(self.stock.low_stock_threshold).max(0);
@@ -106,6 +113,10 @@ impl<'a> Run<'a> {
         if self.stock.configured && is_so {
             return self.reply(&Verdict::Unchanged);
         }
+        if let Err(refusal) = self.check_policy(policy) {
+            return self.reply(&Verdict::Refused(refusal));
+        }
+        self.may_arm = self.stock.low_stock_threshold != threshold;
         self.stock.policy = policy;
         self.stock.low_stock_threshold = threshold;
         self.stock.configured = true;
@@ -116,6 +127,33 @@ impl<'a> Run<'a> {
         });
         self.remember_command();
         self.reply(&Verdict::Accepted);
+    }
+
+    /// Nothing is denied that was promised already.
+    fn check_policy(&self, policy: StockPolicy) -> Result<(), Refusal> {
+        let mut promised = self
+            .stock
+            .locations
+            .iter()
+            .filter(|at| available_at(at) < 0);
+        match promised.next() {
+            Some(at) if !is_on_demand(policy) => {
+                let (missing, location) = (-available_at(at), &at.location);
+                let detail = format!("{missing} more than there is are promised at `{location}`");
+                Err(Refusal::new("stock-promised", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_version(&self, expected: Option<i64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.stock.seq => {
+                let detail = format!("the stock is at version {}", self.stock.seq);
+                Err(Refusal::new("version-conflict", detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes what lies at a location; `index` tells the movements of one step apart.
@@ -189,11 +227,12 @@ impl<'a> Run<'a> {
         self.effects.push(InventoryEffect::Audit(entry));
     }
 
-    /// Reports low stock once when it is crossed, and arms the report again above the threshold.
+    /// Reports low stock once when it is crossed. A restock above the threshold arms the report
+    /// again; goods that were merely held and come free do not.
     fn watch_level(&mut self) {
         let (available, threshold) = (available(&self.stock), self.stock.low_stock_threshold);
         if available > threshold {
-            self.stock.low_armed = true;
+            self.stock.low_armed |= self.may_arm;
         } else if self.stock.low_armed {
             self.stock.low_armed = false;
             self.tell(StockLow {
@@ -211,12 +250,17 @@ impl<'a> Run<'a> {
             let shown = Box::new(view(&self.stock, self.emit.at()));
             self.effects.push(InventoryEffect::View(shown));
         }
-        let due = self.stock.holds.iter().map(|hold| hold.hold_until_ms).min();
         let is_nothing = self.stock.seq == 0;
         Step {
+            deadline: next_due(&self.stock),
             state: (!is_nothing).then_some(self.stock),
             effects: self.effects,
-            deadline: due.map(Timestamp::from_millis),
         }
     }
+}
+
+/// When the next hold expires.
+pub(super) fn next_due(stock: &StockState) -> Option<Timestamp> {
+    let due = stock.holds.iter().map(|hold| hold.hold_until_ms).min();
+    due.map(Timestamp::from_millis)
 }

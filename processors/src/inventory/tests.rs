@@ -1,6 +1,9 @@
 //! The stock of a SKU, in scenes.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use millrace_avro::codec::SchemaClient;
 
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::common::{AuditEvent, ReplyEvent};
@@ -10,6 +13,9 @@ use millrace_avro::events::inventory::{
 };
 use millrace_avro::events::orders::ReservationPart;
 use millrace_avro::keys::{LocationId, ReservationId};
+use millrace_avro::registry::Registry;
+use millrace_streams::serde::Resources;
+use millrace_streams::{RecordCodec, StreamsConfig, Topic};
 
 use super::*;
 
@@ -211,6 +217,7 @@ fn a_sku_that_nobody_knows_is_refused_with_its_reason() {
         sku: mug(),
         policy: None,
         low_stock_threshold: None,
+        expected_version: None,
     });
     assert!(stage.state.unwrap().configured);
 }
@@ -289,6 +296,83 @@ fn low_stock_is_told_once_per_crossing_and_armed_by_a_restock() {
     );
     stage.adjust(3);
     assert!(stage.reserve("d", 3).contains(&low));
+    stage.release("d", Vec::new());
+    assert!(!stage.reserve("e", 3).contains(&low), "nothing came in");
+    configure(&mut stage, None, Some(1));
+    assert!(stage.reserve("f", 3).contains(&low), "low is less now");
+}
+
+fn configure(stage: &mut Stage, policy: Option<StockPolicy>, low: Option<i64>) -> Vec<String> {
+    stage.tell(ConfigureStock {
+        sku: mug(),
+        policy,
+        low_stock_threshold: low,
+    })
+}
+
+#[test]
+fn what_is_promised_beyond_the_stock_is_not_denied_afterwards() {
+    let mut stage = Stage::with(2);
+    configure(&mut stage, Some(StockPolicy::Backorder), None);
+    stage.reserve("a", 5);
+    let denied = configure(&mut stage, Some(StockPolicy::Deny), None);
+    assert_eq!(denied, ["reply Refused stock-promised"]);
+    assert_eq!(stage.state.as_ref().unwrap().policy, StockPolicy::Backorder);
+    stage.adjust(3);
+    let denied = configure(&mut stage, Some(StockPolicy::Deny), None);
+    assert!(denied.contains(&"reply Accepted".to_owned()), "{denied:?}");
+}
+
+#[test]
+fn all_that_a_sku_may_remember_fits_a_record() {
+    const STATE: Topic<Sku, StockState> = Topic::new("state");
+    let mut stage = Stage::with(1_000_000);
+    let limits = InventoryLimits::default();
+    for number in 0..limits.closed_max.max(limits.recent_max) {
+        stage.adjust(1);
+        stage.release(&format!("order-{number}"), Vec::new());
+    }
+    for number in 0..limits.holds_max {
+        let told = stage.reserve(&format!("0190c2f4-6a1e-7cc3-98c4-{number:012}"), 1);
+        assert!(told.contains(&"inventory.reserved".to_owned()), "{told:?}");
+    }
+    let told = stage.reserve("one-more", 1);
+    assert_eq!(told, ["inventory.reservation_rejected"]);
+    let client = SchemaClient::local(Arc::new(Registry::in_memory()));
+    let resources = Resources::new().with(Arc::new(client));
+    let mut codec = RecordCodec::new(STATE, &resources).unwrap();
+    let mut state = stage.state.unwrap();
+    for hold in &mut state.holds {
+        hold.origin.correlation_id = "0190c2f4-6a1e-7cc3-98c4-dc0c0c07398f".to_owned();
+        hold.origin.traceparent =
+            Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+        hold.origin.actor = Some("0190c2f4-6a1e-7cc3-98c4-dc0c0c07398f".to_owned());
+    }
+    let record = codec.encode(&mug(), &state, stage.now).unwrap();
+    let bytes = record.value.unwrap().len();
+    let limit = StreamsConfig::default().record_bytes_max;
+    assert!(bytes < limit, "{bytes} of {limit}");
+}
+
+#[test]
+fn settings_change_only_the_version_that_was_seen() {
+    let mut stage = Stage::with(2);
+    let seen = stage.state.as_ref().unwrap().seq;
+    let low_at = |threshold, version| ConfigureStock {
+        sku: mug(),
+        policy: None,
+        low_stock_threshold: Some(threshold),
+        expected_version: Some(version),
+    };
+    assert_eq!(
+        stage.tell(low_at(1, seen + 1)),
+        ["reply Refused version-conflict"]
+    );
+    assert_eq!(stage.state.as_ref().unwrap().low_stock_threshold, 0);
+    stage.tell(low_at(1, seen));
+    assert_eq!(stage.state.as_ref().unwrap().low_stock_threshold, 1);
+    let again = stage.tell(low_at(0, seen));
+    assert_eq!(again, ["reply Refused version-conflict"]);
 }
 
 #[test]
@@ -298,6 +382,7 @@ fn a_policy_promises_what_is_not_there() {
         sku: mug(),
         policy: Some(StockPolicy::Backorder),
         low_stock_threshold: None,
+        expected_version: None,
     });
     assert_eq!(stage.reserve("a", 5), ["inventory.reserved"]);
     assert_eq!(stage.level(), (2, 5, 0));

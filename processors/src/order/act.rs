@@ -12,13 +12,14 @@ use millrace_avro::events::orders::{
     ReservationStatus,
 };
 use millrace_avro::events::payments::{
-    AttemptStatus, CapturePayment, PaymentCommand, RefundPayment, StartPayment, UndoPayments,
+    AttemptStatus, CapturePayment, PaymentCommand, RefundPayment, RefundStatus, RefundSummary,
+    StartPayment, UndoPayments,
 };
 use millrace_avro::keys::{PaymentId, RefundId, ReservationId, Sku};
 use millrace_avro::money::{Money, MoneyError, in_currency};
 
 use super::OrderEffect;
-use super::guard::kept;
+use super::guard::refundable;
 use super::run::Run;
 use super::ship::{all_that_is_left, count_shipped, left, lost, take};
 use super::view::status_name;
@@ -248,7 +249,7 @@ impl Run<'_> {
             items,
             refund,
         });
-        self.order.refund_owed_minor += refund.minor;
+        self.order.refund_promised_minor += refund.minor;
         self.refund_owed();
     }
 
@@ -266,23 +267,54 @@ impl Run<'_> {
     }
 
     /// Gives back what is owed, as far as it has been taken: a capture may still be under way.
+    ///
+    /// What is owed follows from the refunds that the payments know, so what has failed or was
+    /// refused is owed again. Until a refund is known, asking again repeats its id.
     pub(super) fn refund_owed(&mut self) {
-        let kept = self.order.payments.as_ref().map_or(0, kept);
-        let minor = self.order.refund_owed_minor.min(kept);
+        let promised = self.order.refund_promised_minor;
+        let Some(standing) = self.order.payments.as_ref().filter(|_| promised > 0) else {
+            return;
+        };
+        let known = self.refunds_of_rest();
+        let number = known.len();
+        let given = known.iter().filter(|r| r.status != RefundStatus::Failed);
+        let given: i64 = given.map(|refund| refund.amount.minor).sum();
+        let minor = (promised - given).min(refundable(standing));
         if minor <= 0 {
             return;
         }
-        self.order.refund_owed_minor -= minor;
-        let cause = EventId::new(self.emit.cause_id());
-        let id = EventId::derive(&cause, "refund-of-rest", 0);
+        if number >= self.limits.refunds_of_rest_max {
+            let note = Note::alert("refund-impossible", "money has to go back by hand");
+            return self.audit(note);
+        }
         self.ask_payments(RefundPayment {
             order_id: self.order.order_id.clone(),
-            // Invariant: a derived id is a UUID, which every key may be.
-            refund_id: RefundId::new(id.as_str()).expect("a UUID is a key"),
+            refund_id: self.refund_of_rest(number),
             payment_id: None,
             amount: Money::new(minor, self.order.currency),
             reason: "rest-cancelled".to_owned(),
         });
+    }
+
+    /// The refunds of what will not leave, as far as the payments know them, oldest first.
+    fn refunds_of_rest(&self) -> Vec<&RefundSummary> {
+        let standing = self.order.payments.iter();
+        let all: Vec<_> = standing.flat_map(|standing| &standing.refunds).collect();
+        let numbers = 0..self.limits.refunds_of_rest_max;
+        let known = numbers.map_while(|number| {
+            let id = self.refund_of_rest(number);
+            all.iter().copied().find(|refund| refund.id == id)
+        });
+        known.collect()
+    }
+
+    /// The id of a refund of what will not leave: derived, so that asking again repeats it.
+    fn refund_of_rest(&self, number: usize) -> RefundId {
+        let order = EventId::new(self.order.order_id.as_str());
+        let index = u32::try_from(number).unwrap_or(u32::MAX);
+        let id = EventId::derive(&order, "refund-of-rest", index);
+        // Invariant: a derived id is a UUID, which every key may be.
+        RefundId::new(id.as_str()).expect("a UUID is a key")
     }
 
     fn overdue(&mut self) {

@@ -1,7 +1,7 @@
 //! The questions that cells of the saga's table ask about an order.
 
 use millrace_avro::events::orders::{CaptureMode, OrderState};
-use millrace_avro::events::payments::{AttemptStatus, PaymentStanding};
+use millrace_avro::events::payments::{AttemptStatus, PaymentStanding, PaymentSummary};
 
 use super::OrderLimits;
 use super::ship::{left, lost};
@@ -54,9 +54,14 @@ pub(super) fn is_settled(order: &OrderState) -> bool {
         return order.payment_attempts == 0;
     };
     let all_heard_of = has_heard_of_all(order, standing);
-    all_heard_of
-        && !standing.attempts.iter().any(|a| is_live(a.status))
-        && standing.captured.minor == standing.refunded.minor
+    all_heard_of && standing.attempts.iter().all(is_over)
+}
+
+/// True if nothing is under way at an attempt, and nothing of it is kept. What a dispute has lost is
+/// gone.
+fn is_over(attempt: &PaymentSummary) -> bool {
+    let nothing_kept = attempt.captured.minor == attempt.refunded.minor;
+    !is_live(attempt.status) && (nothing_kept || attempt.status == AttemptStatus::Lost)
 }
 
 fn only_lost_left(order: &OrderState) -> bool {
@@ -79,13 +84,22 @@ pub(super) fn is_live(status: AttemptStatus) -> bool {
     )
 }
 
-/// Minor units that were captured and are not on their way back.
+/// Minor units that were captured, are not on their way back, and were not lost by a dispute.
 pub(super) fn kept(standing: &PaymentStanding) -> i64 {
-    standing
-        .captured
-        .minor
-        .saturating_sub(standing.refunded.minor)
-        .saturating_sub(standing.refunding.minor)
+    left_without(standing, &[AttemptStatus::Lost])
+}
+
+/// Minor units that can be sent back: none of a charge that is disputed.
+pub(super) fn refundable(standing: &PaymentStanding) -> i64 {
+    left_without(standing, &[AttemptStatus::Lost, AttemptStatus::Disputed])
+}
+
+/// Minor units that were captured and are not on their way back, but for attempts that stand so.
+fn left_without(standing: &PaymentStanding, but: &[AttemptStatus]) -> i64 {
+    let counts = |attempt: &&PaymentSummary| !but.contains(&attempt.status);
+    let attempts = standing.attempts.iter().filter(counts);
+    let left = attempts.map(|attempt| attempt.captured.minor - attempt.refunded.minor);
+    left.sum::<i64>().saturating_sub(standing.refunding.minor)
 }
 
 fn authorized(standing: &PaymentStanding) -> i64 {

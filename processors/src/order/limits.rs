@@ -19,6 +19,8 @@ pub struct OrderLimits {
     pub undo_again_after: Duration,
     /// How many payment attempts an order may make.
     pub payment_attempts_max: i64,
+    /// How often the refund of what will not leave is asked for before somebody has to look.
+    pub refunds_of_rest_max: usize,
     /// How many lines an order may have.
     pub lines_max: usize,
     /// How many pieces a line may have.
@@ -41,6 +43,7 @@ impl Default for OrderLimits {
             deliver_within: 30 * DAY,
             undo_again_after: MINUTE,
             payment_attempts_max: 3,
+            refunds_of_rest_max: 16,
             lines_max: 100,
             quantity_max: 9_999,
             timeline_max: 64,

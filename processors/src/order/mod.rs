@@ -135,7 +135,9 @@ impl Transition for OrderSaga {
         state: OrderState,
         at: Timestamp,
     ) -> Step<OrderState, OrderEffect> {
-        let emit = Emitter::of_deadline(key.as_str(), state.seq, &state.origin, SOURCE, at);
+        let due = state.deadline_ms.map(Timestamp::from_millis);
+        let (seq, origin) = (state.seq, &state.origin);
+        let emit = Emitter::of_deadline(key.as_str(), seq, origin, SOURCE, due, at);
         let mut run = Run::new(state, &self.limits, emit);
         run.hear_deadline();
         run.finish()

@@ -92,7 +92,7 @@ fn new_order(
         payment_attempts: 0,
         payments: None,
         undoing: false,
-        refund_owed_minor: 0,
+        refund_promised_minor: 0,
         shipments: Vec::new(),
         placed_at_ms: at.as_millis(),
         updated_at_ms: at.as_millis(),

@@ -118,6 +118,12 @@ use OrderStatus as S;
 const COMPENSATE: &[Act] = &[ReleaseAll, UndoPayments];
 const RELEASE: Cell = Stay(&[ReleaseAll]);
 const UNDO: Cell = Stay(&[UndoPayments]);
+/// An order that owes nobody money has no news to wait for.
+const CANCEL: Cell = When(
+    Guard::Settled,
+    &Go(S::Cancelled, COMPENSATE),
+    &Go(S::Cancelling, COMPENSATE),
+);
 const SETTLE: Cell = When(Guard::Settled, &Go(S::Cancelled, &[]), &NoOp);
 /// A line that cannot be had again is cancelled and refunded; what has left stays sold.
 const LOSE: Cell = When(
@@ -164,7 +170,7 @@ const TABLE: [Row; STATES.len()] = [
         /* reservation expired */ Go(S::Expired, COMPENSATE),
         /* commit failed       */ Illegal,
         /* stock progress      */ NoOp,
-        /* cancel              */ Go(S::Cancelling, COMPENSATE),
+        /* cancel              */ CANCEL,
         /* ship                */ Illegal,
         /* deliver             */ Illegal,
         /* deadline            */ Go(S::Expired, COMPENSATE),
@@ -177,11 +183,11 @@ const TABLE: [Row; STATES.len()] = [
         /* paid                */ NoOp,
         /* payment failed      */ Audit, // never downgrades
         /* payment progress    */ NoOp,
-        /* refunded in full    */ When(Guard::Settled, &Go(S::Cancelled, &[ReleaseAll]), &Go(S::Cancelling, COMPENSATE)),
+        /* refunded in full    */ CANCEL,
         /* reservation expired */ NoOp, // the commit that follows has it again, or fails
-        /* commit failed       */ Go(S::Cancelling, COMPENSATE),
+        /* commit failed       */ CANCEL,
         /* stock progress      */ NoOp,
-        /* cancel              */ Go(S::Cancelling, COMPENSATE),
+        /* cancel              */ CANCEL,
         /* ship                */ SHIP,
         /* deliver             */ Illegal,
         /* deadline            */ Stay(&[Overdue]),
@@ -252,7 +258,7 @@ const TABLE: [Row; STATES.len()] = [
         /* cancel              */ NoOp,
         /* ship                */ Illegal,
         /* deliver             */ Illegal,
-        /* deadline            */ Stay(&[UndoPayments, Alert]),
+        /* deadline            */ When(Guard::Settled, &Go(S::Cancelled, &[]), &Stay(&[UndoPayments, Alert])),
     ],
     UNDONE, // cancelled
     UNDONE, // rejected

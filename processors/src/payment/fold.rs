@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millrace_avro::events::payments::{
     AttemptStatus, GatewayFact, GatewayFactKind as Kind, PaymentAttempt, PaymentStanding,
-    PaymentSummary, PaymentsState, Refund, RefundStatus,
+    PaymentSummary, PaymentsState, Refund, RefundStatus, RefundSummary,
 };
 use millrace_avro::money::{Currency, Money};
 
@@ -135,10 +135,19 @@ pub fn refunding(payments: &PaymentsState, attempt: &PaymentAttempt) -> i64 {
     held.fold(0, |sum, refund| sum.saturating_add(refund.amount.minor))
 }
 
-/// Minor units of an attempt that may still be sent back.
-pub fn refundable(payments: &PaymentsState, attempt: &PaymentAttempt) -> i64 {
+/// Minor units of an attempt that were taken and are not on their way back.
+pub fn kept(payments: &PaymentsState, attempt: &PaymentAttempt) -> i64 {
     let sums = sums(&attempt.facts);
     (sums.captured - sums.refunded - refunding(payments, attempt)).max(0)
+}
+
+/// Minor units of an attempt that may still be sent back: nothing while the customer's bank decides
+/// about them, or once it has sent them back itself.
+pub fn refundable(payments: &PaymentsState, attempt: &PaymentAttempt) -> i64 {
+    match said(&attempt.facts) {
+        AttemptStatus::Disputed | AttemptStatus::Lost => 0,
+        _ => kept(payments, attempt),
+    }
 }
 
 /// All payments of an order, as its facts carry them.
@@ -157,6 +166,15 @@ pub fn standing(payments: &PaymentsState, currency: Currency) -> PaymentStanding
                 .map(|a| refunding(payments, a))
                 .sum(),
         ),
+        refunds: payments.refunds.iter().map(refund_summary).collect(),
+    }
+}
+
+fn refund_summary(refund: &Refund) -> RefundSummary {
+    RefundSummary {
+        id: refund.refund_id.clone(),
+        status: refund.status,
+        amount: refund.amount,
     }
 }
 

@@ -109,8 +109,7 @@ impl Run<'_> {
         }
         let attempt = &self.payments.attempts[index];
         let left = refundable(&self.payments, attempt);
-        let lost = matches!(attempt.status, A::Disputed | A::Lost);
-        if attempt.unwanted && left > 0 && !lost {
+        if attempt.unwanted && left > 0 {
             self.send_back(index, left);
         }
     }

@@ -54,6 +54,13 @@ impl PaymentLimits {
         }
     }
 
+    /// How long a gateway is asked for what has to happen.
+    pub fn owed_within(&self) -> Duration {
+        (1..=self.owed_tries_max)
+            .map(|tries| self.patience(tries))
+            .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// How long to wait for the answer to try number `tries` (from 1).
     pub fn patience(&self, tries: i64) -> Duration {
         let doublings = u32::try_from(tries.clamp(1, 20) - 1).unwrap_or(0);

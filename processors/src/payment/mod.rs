@@ -30,7 +30,7 @@ pub use view::view;
 
 use crate::emit::{Emitter, Note, Refusal, Verdict};
 use crate::transition::{Step, Transition};
-use run::Run;
+use run::{Run, next_due};
 
 /// Where the rule's events come from.
 const SOURCE: &str = "/payments";
@@ -97,7 +97,8 @@ impl Transition for Payments {
         state: PaymentsState,
         at: Timestamp,
     ) -> Step<PaymentsState, PaymentEffect> {
-        let emit = Emitter::of_deadline(key.as_str(), state.seq, &state.origin, SOURCE, at);
+        let (seq, origin, due) = (state.seq, &state.origin, next_due(&state));
+        let emit = Emitter::of_deadline(key.as_str(), seq, origin, SOURCE, due, at);
         let mut run = Run::new(state, &self.limits, emit);
         run.ask_again();
         run.finish()

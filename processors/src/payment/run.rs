@@ -95,8 +95,8 @@ impl<'a> Run<'a> {
 
     fn is_covered(&self, amount: Money) -> bool {
         let wanted = self.payments.attempts.iter().filter(|a| !a.unwanted);
-        let left: i64 = wanted.map(|a| refundable(&self.payments, a)).sum();
-        left >= amount.minor
+        let kept: i64 = wanted.map(|a| fold::kept(&self.payments, a)).sum();
+        kept >= amount.minor
     }
 
     /// One attempt at a time may take money: what an earlier one still takes goes back.
@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
 }
 
 /// When somebody has to be asked again.
-fn next_due(payments: &PaymentsState) -> Option<Timestamp> {
+pub(super) fn next_due(payments: &PaymentsState) -> Option<Timestamp> {
     let attempts = payments
         .attempts
         .iter()
@@ -312,6 +312,7 @@ pub(super) fn unfilled(currency: Currency) -> PaymentStanding {
         captured: nothing,
         refunded: nothing,
         refunding: nothing,
+        refunds: Vec::new(),
     }
 }
 

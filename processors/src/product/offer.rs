@@ -156,6 +156,7 @@ fn new_skus(
             sku: variant.sku.clone(),
             policy: None,
             low_stock_threshold: None,
+            expected_version: None,
         });
         ProductEffect::Stock(variant.sku.clone(), command)
     })

@@ -399,6 +399,7 @@ mod tests {
         let footer = Footer {
             position: Some(position),
             len: 0,
+            origin: None,
         };
         table
             .write(&keys.map(record).collect::<Vec<_>>(), footer, false)

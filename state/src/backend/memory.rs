@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -25,7 +25,14 @@ pub struct MemoryDisk {
 struct Inner {
     process_id: Mutex<Option<String>>,
     tables: Mutex<BTreeMap<String, Arc<MemoryTable>>>,
-    full: Arc<AtomicBool>,
+    state: Arc<DiskState>,
+}
+
+/// What the tables have in common.
+#[derive(Default)]
+struct DiskState {
+    full: AtomicBool,
+    reads: AtomicU64,
 }
 
 impl MemoryDisk {
@@ -43,7 +50,12 @@ impl MemoryDisk {
 
     /// From now on, writes fail as on a full disk (`true`), or succeed again (`false`).
     pub fn set_full(&self, full: bool) {
-        self.inner.full.store(full, Ordering::Relaxed);
+        self.inner.state.full.store(full, Ordering::Relaxed);
+    }
+
+    /// How many keys and ranges were read so far: memory has answered all other reads.
+    pub fn reads(&self) -> u64 {
+        self.inner.state.reads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn process_id(&self) -> String {
@@ -73,10 +85,10 @@ impl MemoryBackend {
 impl Backend for MemoryBackend {
     fn open(&self, name: &str) -> Result<Arc<dyn Table>, Error> {
         let mut tables = self.disk.inner.tables.lock();
-        let full = &self.disk.inner.full;
+        let disk = &self.disk.inner.state;
         let table = tables
             .entry(name.to_owned())
-            .or_insert_with(|| MemoryTable::new(full));
+            .or_insert_with(|| MemoryTable::new(disk));
         Ok(Arc::clone(table) as Arc<dyn Table>)
     }
 
@@ -88,16 +100,16 @@ impl Backend for MemoryBackend {
 /// Records by key. A scan keeps the map that it began with: a write that meets one copies the map.
 struct MemoryTable {
     content: Mutex<(Arc<Records>, Option<Footer>)>,
-    full: Arc<AtomicBool>,
+    disk: Arc<DiskState>,
 }
 
 type Records = BTreeMap<Box<[u8]>, Record>;
 
 impl MemoryTable {
-    fn new(full: &Arc<AtomicBool>) -> Arc<Self> {
+    fn new(disk: &Arc<DiskState>) -> Arc<Self> {
         Arc::new(Self {
             content: Mutex::default(),
-            full: Arc::clone(full),
+            disk: Arc::clone(disk),
         })
     }
 }
@@ -108,10 +120,12 @@ impl Table for MemoryTable {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
+        self.disk.reads.fetch_add(1, Ordering::Relaxed);
         Ok(self.content.lock().0.get(key).cloned())
     }
 
     fn scan(&self, range: &KeyRange, reverse: bool) -> Scan {
+        self.disk.reads.fetch_add(1, Ordering::Relaxed);
         let records = Arc::clone(&self.content.lock().0);
         let mut left = range.clone();
         Box::new(std::iter::from_fn(move || {
@@ -131,7 +145,7 @@ impl Table for MemoryTable {
     }
 
     fn write(&self, records: &[Record], footer: Footer, _: bool) -> Result<(), Error> {
-        if self.full.load(Ordering::Relaxed) {
+        if self.disk.full.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(Error::Io {
                 action: "writing to the disk in memory".to_owned(),

@@ -12,6 +12,7 @@ pub use self::memory::MemoryDisk;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::origin::Origin;
 use crate::range::KeyRange;
 use crate::record::Record;
 
@@ -58,38 +59,45 @@ pub(crate) struct Footer {
     pub(crate) position: Option<i64>,
     /// The number of keys, approximately.
     pub(crate) len: u64,
+    /// `None` in the first format.
+    pub(crate) origin: Option<Origin>,
 }
 
-/// Flag, position and count, big-endian.
-const FOOTER_BYTES: usize = 17;
+/// The flag's bits: there is a position; there is an origin, behind the rest.
+const HAS_POSITION: u8 = 1;
+const HAS_ORIGIN: u8 = 2;
 
 impl Footer {
-    pub(crate) fn encode(self) -> [u8; FOOTER_BYTES] {
-        let mut bytes = [0; FOOTER_BYTES];
-        let (flag, rest) = bytes.split_at_mut(1);
-        let (position, len) = rest.split_at_mut(8);
-        flag.fill(u8::from(self.position.is_some()));
-        position.copy_from_slice(&self.position.unwrap_or(0).to_be_bytes());
-        len.copy_from_slice(&self.len.to_be_bytes());
+    /// Flag, position and count, big-endian; then the origin, if there is one.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let position = self.position.map_or(0, |_| HAS_POSITION);
+        let mut bytes = vec![position | self.origin.map_or(0, |_| HAS_ORIGIN)];
+        bytes.extend(self.position.unwrap_or(0).to_be_bytes());
+        bytes.extend(self.len.to_be_bytes());
+        bytes.extend(self.origin.into_iter().flat_map(Origin::encode));
         bytes
     }
 
     /// The inverse of [`Footer::encode`]; `None` for anything else.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&flag, rest) = bytes.split_first()?;
-        let (&position, rest) = rest.split_first_chunk::<8>()?;
-        let len = u64::from_be_bytes(rest.try_into().ok()?);
-        match flag {
-            0 => Some(Self {
-                position: None,
-                len,
-            }),
-            1 => Some(Self {
-                position: Some(i64::from_be_bytes(position)),
-                len,
-            }),
-            _ => None,
+        let (&position, rest) = rest.split_first_chunk()?;
+        let (&len, rest) = rest.split_first_chunk()?;
+        if flag & !(HAS_POSITION | HAS_ORIGIN) != 0 {
+            return None;
         }
+        let origin = if flag & HAS_ORIGIN != 0 {
+            Some(Origin::decode(rest.try_into().ok()?)?)
+        } else {
+            rest.is_empty().then_some(())?;
+            None
+        };
+        let position = i64::from_be_bytes(position);
+        Some(Self {
+            position: (flag & HAS_POSITION != 0).then_some(position),
+            len: u64::from_be_bytes(len),
+            origin,
+        })
     }
 }
 
@@ -144,16 +152,23 @@ mod tests {
 
     #[test]
     fn a_footer_reads_back_and_a_damaged_one_does_not() {
+        let origin = |changelog| Origin {
+            changelog,
+            at_ms: -5,
+        };
         for position in [None, Some(0), Some(i64::MAX)] {
-            let footer = Footer { position, len: 7 };
-            assert_eq!(Footer::decode(&footer.encode()), Some(footer));
+            for origin in [None, Some(origin(None)), Some(origin(Some(u128::MAX)))] {
+                let footer = Footer {
+                    position,
+                    len: 7,
+                    origin,
+                };
+                let bytes = footer.encode();
+                assert_eq!(Footer::decode(&bytes), Some(footer));
+                assert_eq!(Footer::decode(bytes.split_last().unwrap().1), None);
+                assert_eq!(Footer::decode(&[&bytes[..], &[0]].concat()), None);
+            }
         }
-        let bytes = Footer {
-            position: Some(5),
-            len: 7,
-        }
-        .encode();
-        assert_eq!(Footer::decode(bytes.split_last().unwrap().1), None);
-        assert_eq!(Footer::decode(&[9; FOOTER_BYTES]), None);
+        assert_eq!(Footer::decode(&[9; 17]), None);
     }
 }

@@ -10,12 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millrace_state::{Error, StateDir, StateOptions, Store, StoreId, StoreOptions};
+use millrace_state::{Error, Origin, StateDir, StateOptions, Store, StoreId, StoreOptions};
 
 /// One unordered and one ordered store.
 pub(crate) const STORES: [&str; 2] = ["counts", "windows"];
 
 const KEYS: i64 = 300;
+
+/// Where all stores are written from.
+pub(crate) const ORIGIN: Origin = Origin {
+    changelog: Some(7),
+    at_ms: 1_735_689_600_000,
+};
 
 pub(crate) fn options() -> StateOptions {
     StateOptions {
@@ -62,6 +68,7 @@ pub(crate) fn write(path: &Path, positions: &[i64]) {
     let dir = open(path).unwrap();
     for name in STORES {
         let mut store = open_store(&dir, name).unwrap();
+        store.set_origin(ORIGIN);
         for position in positions {
             advance(&mut store, name, *position).unwrap();
         }

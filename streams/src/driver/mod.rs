@@ -300,22 +300,20 @@ impl TopologyTestDriver {
         };
         let stream_time = task.context().stream_time();
         let mut used = Vec::new();
-        let processed = match task.process(1, &mut self.outputs, &mut used) {
-            Err(Error::Panicked {
-                record: Some(record),
-                message,
-                ..
-            }) => {
+        let processed = task.process(1, &mut self.outputs, &mut used);
+        let failed_at = processed.as_ref().err().and_then(Error::at_record);
+        let processed = match failed_at {
+            Some((_, record, fault)) => {
                 // What a stream thread does: new operators, and the record is not tried again.
                 self.outputs.clear();
                 let id = task.id();
                 let instance = build(&self.topology, id, &self.places, &mut self.outputs)?;
                 task.begin_again(instance, stream_time);
                 task.init(&mut self.outputs)?;
-                task.set_aside(record, message);
+                task.set_aside(record, fault);
                 task.process(1, &mut self.outputs, &mut used)?
             }
-            processed => processed?,
+            None => processed?,
         };
         task.prepare_commit(&mut self.outputs)?;
         task.committed(&[])?;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::catalog::is_durable_name;
+use crate::catalog::{Topic, is_durable_name};
 use crate::dsl::KStream;
 use crate::error::{ProcessError, TopologyError};
 use crate::operators::merge::PassThrough;
@@ -84,6 +84,11 @@ impl Scope {
     /// The number of a store that was added before.
     pub(crate) fn store_index(&self, name: &str) -> usize {
         self.graph.borrow().store_index(name).unwrap_or_default()
+    }
+
+    /// Notes a topic that is read or written.
+    pub(crate) fn add_topic<K, V>(&self, topic: Topic<K, V>) {
+        self.graph.borrow_mut().add_topic(topic.spec());
     }
 
     pub(crate) fn add_global(&self, topic: &str, store: &str) {

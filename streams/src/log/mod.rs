@@ -14,6 +14,7 @@
 
 mod batch;
 pub mod embedded;
+mod error;
 pub mod kafka;
 pub mod sim;
 
@@ -24,6 +25,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub use batch::{OutputBatch, OutputRecord, RawRecord, RecordBatch, TopicSlot};
+pub use error::{CommitError, LogError};
 
 use crate::headers::HeaderList;
 use crate::time::Timestamp;
@@ -137,7 +139,8 @@ pub trait Log: Send + Sync + fmt::Debug {
 /// ended. Any answer of [`Member::commit`] other than `Ok` ends in [`Member::recover`]: there is
 /// one path back, whatever went wrong.
 pub trait Member: Send {
-    /// The assignment, if it changed since the last call. Never blocks.
+    /// The assignment, if it changed since the last call; the first is told also when it is empty.
+    /// Never blocks.
     ///
     /// # Errors
     /// [`LogError::MemberLost`] when the group has removed this member.
@@ -159,7 +162,23 @@ pub trait Member: Send {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
 
-    /// The first offset that still exists, and the end of what is committed, per partition.
+    /// As [`Member::committed`], without waiting: `None` until the answer is there. To be called
+    /// again with the same partitions; a pending commit may last as long as a transaction may.
+    ///
+    /// # Errors
+    /// What asking again does not mend.
+    fn poll_committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
+        match self.committed(partitions) {
+            Err(LogError::Unavailable(_)) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The first offset that still exists, the end of what is committed, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// When the log does not answer in time.
@@ -235,7 +254,8 @@ pub trait Member: Send {
 
 /// Reads partitions from any offset, outside of any group.
 pub trait Reader: Send {
-    /// The first offset that still exists, and the end of what can be read, per partition.
+    /// The first offset that still exists, the end of what can be read, and the end of what was
+    /// written, per partition.
     ///
     /// # Errors
     /// [`LogError::Config`] when a partition does not exist.
@@ -301,6 +321,9 @@ pub struct Bounds {
     pub start: Offset,
     /// The offset behind the last record that can be read.
     pub end: Offset,
+    /// The offset behind the last record that was written, readable or not: with nothing more
+    /// written, `end` gets here once the open transactions have ended. Never before `end`.
+    pub high_watermark: Offset,
 }
 
 /// A committed input offset.
@@ -347,6 +370,8 @@ pub enum Cleanup {
 pub struct TopicInfo {
     /// The name.
     pub name: Arc<str>,
+    /// Tells the topic from all others, those of the same name too; `None` if it is not known yet.
+    pub id: Option<u128>,
     /// The number of partitions.
     pub partitions: i32,
 }
@@ -432,59 +457,4 @@ pub struct HeldTasks {
     pub active: Vec<TaskId>,
     /// Tasks of which it keeps a warm copy.
     pub standby: Vec<TaskId>,
-}
-
-/// Why the log did not do what was asked. The kinds say what to do next.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogError {
-    /// Fix the configuration: trying again does not help.
-    #[error("{0}")]
-    Config(String),
-    /// The log does not answer, for now: try again.
-    #[error("log unavailable: {0}")]
-    Unavailable(String),
-    /// The group has removed this member, or another incarnation has taken its place: close every
-    /// task without a commit, then rejoin.
-    #[error("member lost: {0}")]
-    MemberLost(String),
-    /// The records to read next are gone, by retention or because the topic was made anew.
-    #[error("offset {wanted} of `{partition}` is gone; it now begins at {start}")]
-    OffsetOutOfRange {
-        /// The partition.
-        partition: TopicPartition,
-        /// The offset to read next.
-        wanted: Offset,
-        /// The first that still exists.
-        start: Offset,
-    },
-    /// The record is larger than the topic takes.
-    #[error("record of {bytes} bytes for `{topic}` is over the limit of {limit}")]
-    RecordTooLarge {
-        /// The topic.
-        topic: Arc<str>,
-        /// The record's size.
-        bytes: usize,
-        /// What the topic takes.
-        limit: usize,
-    },
-    /// The log's own data is damaged, or a write of it failed: stop, and start again.
-    #[error("log corrupted: {0}")]
-    Corrupted(String),
-}
-
-/// Why a commit is not a clean success. After each of these comes [`Member::recover`].
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// It did not take effect.
-    #[error("transaction aborted: {0}")]
-    Aborted(String),
-    /// It did not take effect, and this member may not commit these tasks any more.
-    #[error("transaction fenced: {0}")]
-    Fenced(String),
-    /// It may or may not have taken effect; it was cut off in between. Never guess: recover, and
-    /// read offsets and changelogs.
-    #[error("transaction outcome unknown: {0}")]
-    Unknown(String),
 }

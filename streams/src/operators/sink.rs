@@ -16,7 +16,8 @@ use crate::topology::{Building, NodeKind};
 
 impl<K: Data, V: Data, P: Keying> KStream<'_, K, V, P> {
     /// Writes every record to `topic`, in order, with its timestamp and headers. The partition
-    /// follows from the key as Java's default partitioner computes it.
+    /// follows from the key as Java's default partitioner computes it. An output that has no bytes,
+    /// or too many, goes to the production handler, alone.
     ///
     /// The topic must exist; it is not created.
     pub fn to(self, topic: Topic<K, V>) {
@@ -24,6 +25,7 @@ impl<K: Data, V: Data, P: Keying> KStream<'_, K, V, P> {
         let kind = NodeKind::Sink {
             topic: name.clone(),
         };
+        self.scope().add_topic(topic);
         self.scope()
             .add("sink", kind, &[self.node()], &[], move |building| {
                 let writer = SinkWriter::<K, V>::new(building, &name)?;
@@ -43,6 +45,7 @@ impl<K: Data, V: Data> KTable<'_, K, V> {
         let kind = NodeKind::Sink {
             topic: name.clone(),
         };
+        self.scope().add_topic(topic);
         self.scope()
             .add("sink", kind, &[self.node()], &[], move |building| {
                 let writer = SinkWriter::<K, Option<V>>::new(building, &name)?;
@@ -102,21 +105,19 @@ impl<K: Data, V: Data> SinkWriter<K, V> {
         })
     }
 
+    /// Writes a record. One that cannot be written is for the production handler: it alone is set
+    /// aside, so that the operators beside and before this one go on.
     pub(crate) fn write(
         &mut self,
         cx: &mut TaskContext,
         record: Record<'_, K, V>,
     ) -> ProcessResult {
-        self.key.clear();
-        self.value.clear();
-        self.headers.copy_from(record.headers);
-        let key = self
-            .keys
-            .serialize(record.key, &mut self.headers, &mut self.key)?;
-        let value = self
-            .values
-            .serialize(record.value, &mut self.headers, &mut self.value)?;
-        self.check_size(cx)?;
+        let encoded = self.encode(&record);
+        let checked = encoded.and_then(|presence| self.check_size(cx).map(|()| presence));
+        let (key, value) = match checked {
+            Ok(presence) => presence,
+            Err(error) => return cx.refuse_output(&self.topic, &self.key, error),
+        };
         let key = (key == Presence::Value).then_some(self.key.as_slice());
         let output = OutputRecord {
             topic: self.slot,
@@ -131,6 +132,19 @@ impl<K: Data, V: Data> SinkWriter<K, V> {
         };
         cx.outputs.push(output);
         Ok(())
+    }
+
+    /// Turns key and value into bytes.
+    fn encode(&mut self, record: &Record<'_, K, V>) -> Result<(Presence, Presence), ProcessError> {
+        self.key.clear();
+        self.value.clear();
+        self.headers.copy_from(record.headers);
+        let (key, value) = (&mut self.key, &mut self.value);
+        let key = self.keys.serialize(record.key, &mut self.headers, key)?;
+        let value = self
+            .values
+            .serialize(record.value, &mut self.headers, value)?;
+        Ok((key, value))
     }
 
     fn check_size(&self, cx: &TaskContext) -> ProcessResult {

@@ -26,6 +26,7 @@ impl Scope {
     /// # Ok::<(), millrace_streams::TopologyError>(())
     /// ```
     pub fn stream<K: Data, V: Data>(&self, topic: Topic<K, V>) -> KStream<'_, K, V> {
+        self.add_topic(topic);
         self.add_source(
             NodeKind::Source {
                 topic: topic.name().into(),
@@ -72,6 +73,8 @@ impl<K: Data, V: Data> Source for TypedSource<K, V> {
             .deserialize(raw.value, raw.headers)
             .map_err(ProcessError::Input)?;
         let (timestamp, headers) = (raw.timestamp, raw.headers);
+        // Only now: what cannot be read does not move stream time.
+        cx.begin_record(timestamp);
         self.out.forward(
             cx,
             Record {

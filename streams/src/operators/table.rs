@@ -39,6 +39,7 @@ impl Scope {
         let kind = NodeKind::Source {
             topic: topic.name().into(),
         };
+        self.add_topic(topic);
         let source = self.add_source::<K, Option<V>>(kind, topic.name());
         self.add_table("table", source.node(), store, || TopicUpdate)
     }
@@ -53,6 +54,7 @@ impl Scope {
         topic: Topic<K, V>,
         store: Store<K, V>,
     ) -> GlobalKTable<'_, K, V> {
+        self.add_topic(topic);
         self.add_global(topic.name(), store.name());
         GlobalKTable { scope: self, store }
     }
@@ -152,9 +154,7 @@ impl<U, K: Data, T: Data> Hooks for TableOperator<U, K, T> {
         self.changes.take_from(cx, slot)?;
         for change in self.changes.iter() {
             let forwarded = forward(&mut self.store, &self.out, cx, change);
-            if let Err(error) = forwarded {
-                cx.update_failed(slot, change, error)?;
-            }
+            cx.settle_update(slot, change, forwarded)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::Store;
 use crate::dsl::{KStream, Partitioned};
@@ -21,9 +22,12 @@ impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
     /// key, with the timestamp and headers of the event.
     ///
     /// Creates both stores and their changelogs `<application>-<store>-changelog`. Deadlines follow
-    /// the wall clock: they are looked at with every tick, and fire in the order of their times, also
-    /// those that passed while the application was down. The effects of a deadline carry the time
-    /// of the tick and no headers.
+    /// the wall clock: they are looked at with every tick, and fire in the order of their times. The
+    /// effects of a deadline carry the time of the tick and no headers.
+    ///
+    /// An outage counts against nobody: an event that has waited in its topic happens when the task
+    /// hears it, and where deadlines have passed while the task was down, none fires in its first
+    /// five seconds, in which the answers that were waited for may be heard.
     pub fn transition<T>(
         self,
         states: Store<K, T::State>,
@@ -53,6 +57,7 @@ impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
                     states: KeyValueStore::new(building.locator(), states)?,
                     deadlines: KeyValueStore::new(building.locator(), deadlines)?,
                     due: BTreeSet::new(),
+                    quiet_until: Timestamp::from_millis(0),
                     out: building.downstream(),
                 };
                 building.stateful::<K, V, _>(operator);
@@ -63,12 +68,17 @@ impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
     }
 }
 
+/// How long deadlines wait for events after an outage that was longer than this.
+const GRACE: Duration = Duration::from_secs(5);
+
 struct TransitionOperator<T: Transition> {
     transition: Arc<T>,
     states: KeyValueStore<T::Key, T::State>,
     deadlines: KeyValueStore<T::Key, i64>,
     /// The running deadlines in the order of their times: the store `deadlines`, turned around.
     due: BTreeSet<(Timestamp, T::Key)>,
+    /// Before this time no deadline fires.
+    quiet_until: Timestamp,
     out: Downstream<T::Key, T::Effect>,
 }
 
@@ -126,7 +136,7 @@ impl<T: Transition<Key: Clone + Ord>> TransitionOperator<T> {
     /// The first deadline that has passed.
     fn next_due(&self, at: Timestamp) -> Option<T::Key> {
         let (deadline, key) = self.due.first()?;
-        (*deadline <= at).then(|| key.clone())
+        (*deadline <= at && self.quiet_until <= at).then(|| key.clone())
     }
 }
 
@@ -137,9 +147,10 @@ impl<T: Transition<Key: Clone + Ord>> Operator<T::Key, T::Event> for TransitionO
         record: Record<'_, T::Key, T::Event>,
     ) -> ProcessResult {
         let state = self.states.get(cx, record.key)?;
+        let at = record.timestamp.max(cx.wall_clock());
         let step = self
             .transition
-            .on_event(record.key, state, record.value, record.timestamp);
+            .on_event(record.key, state, record.value, at);
         self.take(cx, record.key, step, record.headers)
     }
 }
@@ -151,6 +162,9 @@ impl<T: Transition<Key: Clone + Ord>> Hooks for TransitionOperator<T> {
             .into_iter()
             .map(|(key, deadline)| (Timestamp::from_millis(deadline), key))
             .collect();
+        let now = cx.wall_clock();
+        let was_down = self.due.first().is_some_and(|(due, _)| *due + GRACE < now);
+        self.quiet_until = if was_down { now + GRACE } else { now };
         Ok(())
     }
 
@@ -168,9 +182,119 @@ impl<T: Transition<Key: Clone + Ord>> Hooks for TransitionOperator<T> {
             // the next tick instead.
             let deadline = step
                 .deadline
-                .map(|next| next.max(at + std::time::Duration::from_millis(1)));
+                .map(|next| next.max(at + Duration::from_millis(1)));
             self.take(cx, &key, Step { deadline, ..step }, Headers::EMPTY)?;
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::log::Isolation;
+    use crate::log::sim::SimOptions;
+    use crate::serde::Resources;
+    use crate::{
+        RecordCodec, Simulation, StreamsConfig, Topic, Topology, TopologyError, TopologyTestDriver,
+    };
+
+    type Result = std::result::Result<(), Box<dyn Error>>;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const EVENTS: Topic<u32, String> = Topic::new("events").partitions(1);
+    const TOLD: Topic<u32, String> = Topic::new("told").partitions(1);
+    const STATES: Store<u32, String> = Store::new("states");
+    const DEADLINES: Store<u32, i64> = Store::new("deadlines");
+
+    /// Waits a minute for `paid`, and gives up.
+    struct Wait;
+
+    impl Transition for Wait {
+        type Key = u32;
+        type State = String;
+        type Event = String;
+        type Effect = String;
+
+        fn on_event(
+            &self,
+            _key: &u32,
+            _state: Option<String>,
+            event: &String,
+            at: Timestamp,
+        ) -> Step<String, String> {
+            Step {
+                state: Some(event.clone()),
+                effects: vec![event.clone()],
+                deadline: (event == "placed").then(|| at + MINUTE),
+            }
+        }
+
+        fn on_deadline(&self, _key: &u32, _state: String, _at: Timestamp) -> Step<String, String> {
+            Step {
+                state: None,
+                effects: vec!["given up".to_owned()],
+                deadline: None,
+            }
+        }
+    }
+
+    fn topology() -> std::result::Result<Topology, TopologyError> {
+        Topology::define("wait", |t| {
+            t.stream(EVENTS)
+                .transition(STATES, DEADLINES, Wait)
+                .to(TOLD);
+        })
+    }
+
+    #[test]
+    fn an_event_that_has_waited_in_its_topic_has_its_whole_time() -> Result {
+        let mut driver = TopologyTestDriver::new(&topology()?)?;
+        driver.advance_wall_clock(10 * MINUTE)?;
+        let appended = Timestamp::from_millis(0);
+        driver
+            .input(EVENTS)
+            .pipe(&1, &"placed".to_owned(), appended)?;
+        driver.advance_wall_clock(MINUTE - Duration::from_millis(1))?;
+        assert_eq!(driver.output(TOLD).read_values()?, ["placed"]);
+        driver.advance_wall_clock(Duration::from_millis(1))?;
+        assert_eq!(driver.output(TOLD).read_values()?, ["given up"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_deadline_that_passed_while_the_task_was_down_waits_for_what_was_said_meanwhile() -> Result
+    {
+        let mut simulation = Simulation::new(1, SimOptions::default());
+        simulation.create_topics(&[EVENTS.spec(), TOLD.spec()])?;
+        simulation.add_application(&topology()?, StreamsConfig::default());
+        simulation.start_instances(1)?;
+        let mut codec = RecordCodec::new(EVENTS, &Resources::new())?;
+        let mut say = |simulation: &mut Simulation, key: u32, event: &str| -> Result {
+            let at = simulation.now();
+            simulation.append(&codec.encode(&key, &event.to_owned(), at)?)?;
+            Ok(())
+        };
+        say(&mut simulation, 1, "placed")?;
+        say(&mut simulation, 2, "placed")?;
+        simulation.settle()?;
+        simulation.crash(0);
+        simulation.advance(60 * MINUTE);
+        say(&mut simulation, 1, "paid")?;
+        simulation.settle()?;
+        simulation.advance(GRACE);
+        simulation.settle()?;
+
+        let mut told = RecordCodec::new(TOLD, &Resources::new())?;
+        let records = simulation.log().dump(TOLD.name(), Isolation::ReadCommitted);
+        let told: std::result::Result<Vec<(u32, String)>, _> = records
+            .iter()
+            .map(|r| told.decode(r.key.as_deref(), r.value.as_deref(), r.headers.view()))
+            .collect();
+        let expected = [(1, "placed"), (2, "placed"), (1, "paid"), (2, "given up")];
+        assert_eq!(told?, expected.map(|(key, text)| (key, text.to_owned())));
         Ok(())
     }
 }

@@ -97,13 +97,7 @@ impl StreamsBuilder {
             registry: Arc::default(),
             partitions: Mutex::default(),
         });
-        let globals = GlobalThread::open(
-            &shared.topology,
-            &shared.application,
-            &*shared.log,
-            &shared.state,
-            &shared.registry,
-        )?;
+        let globals = GlobalThread::open(shared.clone())?;
         Ok(Application { shared, globals })
     }
 }
@@ -151,25 +145,25 @@ impl Application {
     }
 
     fn start_threads(mut self) -> Result<Streams, Error> {
-        let control = Arc::new(Control::default());
         self.globals.catch_up()?;
-        let mut threads = Vec::new();
-        for index in 0..self.shared.config.stream_threads.max(1) {
-            threads.push(spawn_stream_thread(&self, index, control.clone())?);
+        let count = self.shared.config.stream_threads.max(1);
+        let control = Arc::new(Control::new(count));
+        // If a thread does not start, dropping this closes those before it.
+        let streams = Streams {
+            shared: self.shared.clone(),
+            control: control.clone(),
+            threads: Mutex::default(),
+        };
+        for index in 0..count {
+            let thread = spawn_stream_thread(&self, index, control.clone())?;
+            streams.threads.lock().push(thread);
         }
         let Application { shared, globals } = self;
         if !globals.is_empty() {
-            threads.push(spawn_global_thread(
-                globals,
-                &shared.application,
-                control.clone(),
-            )?);
+            let thread = spawn_global_thread(globals, &shared.application, control)?;
+            streams.threads.lock().push(thread);
         }
-        Ok(Streams {
-            shared,
-            control,
-            threads: Mutex::new(threads),
-        })
+        Ok(streams)
     }
 }
 
@@ -191,7 +185,7 @@ pub enum ApplicationState {
     /// Waiting for an assignment, or restoring.
     #[default]
     Rebalancing,
-    /// Every assigned task runs.
+    /// Every stream thread knows its tasks, and all of them run.
     Running,
     /// Closed as asked.
     Closed,
@@ -200,27 +194,34 @@ pub enum ApplicationState {
 }
 
 /// What the threads and the handle tell each other.
-#[derive(Default)]
 struct Control {
     closing: AtomicBool,
     status: Mutex<Status>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct Status {
-    /// Per stream thread, whether all its tasks run.
+    /// Per stream thread, whether the group has told its tasks and all of them run.
     restored: Vec<bool>,
     error: Option<Error>,
     closed: bool,
 }
 
 impl Control {
+    fn new(stream_threads: usize) -> Self {
+        Self {
+            closing: AtomicBool::new(false),
+            status: Mutex::new(Status {
+                restored: vec![false; stream_threads],
+                error: None,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
     fn set_restored(&self, index: usize, restored: bool) {
         let mut status = self.status.lock();
-        if status.restored.len() <= index {
-            status.restored.resize(index + 1, false);
-        }
         if let Some(slot) = status
             .restored
             .get_mut(index)
@@ -259,10 +260,8 @@ fn spawn_stream_thread(
     // The thread makes its member itself, because operators stay on their thread; whether the log
     // takes the member is told back before `start` returns.
     let (shared, tables) = (application.shared.clone(), application.globals.tables());
-    let seat = Application {
-        shared: shared.clone(),
-        globals: GlobalThread::with_tables(tables),
-    };
+    let globals = GlobalThread::with_tables(shared.clone(), tables);
+    let seat = Application { shared, globals };
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     let watch = control.clone();
     let run = move || {
@@ -323,6 +322,9 @@ fn spawn_global_thread(
                 Err(error) => control.fail(error),
             }
         }
+        if let Err(error) = globals.close() {
+            tracing::warn!(%error, "global tables closed without their last flush");
+        }
     })
 }
 
@@ -368,8 +370,8 @@ impl Streams {
         state_of(&self.control.status.lock())
     }
 
-    /// Waits until every assigned task runs, or the application has stopped, or the time is over;
-    /// answers the state then.
+    /// Waits until it is [`ApplicationState::Running`], or has stopped, or the time is over; answers
+    /// the state then.
     pub fn wait_until_running(&self, timeout: Duration) -> ApplicationState {
         let mut status = self.control.status.lock();
         let waiting =
@@ -442,8 +444,7 @@ fn state_of(status: &Status) -> ApplicationState {
     if status.closed {
         return ApplicationState::Closed;
     }
-    let running = !status.restored.is_empty() && status.restored.iter().all(|r| *r);
-    if running {
+    if status.restored.iter().all(|restored| *restored) {
         ApplicationState::Running
     } else {
         ApplicationState::Rebalancing

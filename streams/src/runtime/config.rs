@@ -33,9 +33,9 @@ pub struct StreamsConfig {
     pub errors: ErrorHandling,
     /// How far records may be ahead of the wall clock.
     pub timestamps: TimestampPolicy,
-    /// How often a task that panics is made anew and tried again before the application stops; with
-    /// a pause that doubles each time. A panic at a record does not count, unless the process
-    /// handler fails: the record is set aside.
+    /// How often a task that panics, or fails in a punctuation, is made anew and tried again before
+    /// the application stops; with a pause that doubles each time. A panic at a record does not
+    /// count, unless the process handler fails: the record is set aside.
     pub panic_retries: u32,
     /// What serdes find by type: a schema registry's client, for instance.
     pub resources: Resources,

@@ -1,23 +1,33 @@
 //! Global tables at run time: every partition of their topics, followed from its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_state::{StateDir, Store, StoreId};
+use millrace_state::{Store, StoreId};
 
 use crate::error::{Error, TopologyError};
 use crate::global::GlobalTables;
-use crate::log::{Isolation, Log, Offset, Reader, RecordBatch, TopicPartition};
-use crate::runtime::query::StoreRegistry;
+use crate::log::{Isolation, Offset, Reader, RecordBatch, TopicPartition};
+use crate::runtime::changelogs::{Changelogs, note_complete};
 use crate::runtime::restore::restore_batch;
+use crate::runtime::shared::Shared;
 use crate::store::CHANGELOGGED;
-use crate::topology::Topology;
+
+/// The longest wait for one fetch while the tables catch up.
+const CATCH_UP_WAIT: Duration = Duration::from_millis(50);
+
+/// The records that are warmed at each step.
+const WARM_RECORDS: usize = 2_048;
 
 /// Follows the topics of an application's global tables.
 pub(crate) struct GlobalThread {
+    shared: Arc<Shared>,
     reader: Option<Box<dyn Reader>>,
     partitions: Vec<Partition>,
     tables: GlobalTables,
     batches: Vec<RecordBatch>,
+    /// True once the ends were reached that the topics had at the start.
+    caught_up: bool,
 }
 
 struct Partition {
@@ -28,18 +38,12 @@ struct Partition {
 
 impl GlobalThread {
     /// Opens the stores, each where it was left.
-    pub(crate) fn open(
-        topology: &Topology,
-        application: &str,
-        log: &dyn Log,
-        state: &StateDir,
-        registry: &StoreRegistry,
-    ) -> Result<Self, Error> {
-        let globals = topology.graph().globals();
+    pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, Error> {
+        let globals = shared.topology.graph().globals();
         if globals.is_empty() {
-            return Ok(Self::with_tables(GlobalTables::default()));
+            return Ok(Self::with_tables(shared, GlobalTables::default()));
         }
-        let topics = log.topics()?;
+        let topics = shared.log.topics()?;
         let (mut partitions, mut tables) = (Vec::new(), Vec::new());
         for global in globals {
             let found = topics.iter().find(|info| info.name == global.topic);
@@ -48,9 +52,10 @@ impl GlobalThread {
             };
             let mut readers = Vec::new();
             for number in 0..found.ok_or_else(missing)?.partitions {
-                let id = StoreId::new(application, format!("global_{number}"), &*global.store);
-                let store = state.open_store(&id, CHANGELOGGED)?;
-                registry.add(&global.store, number, store.reader());
+                let task = format!("global_{number}");
+                let id = StoreId::new(&*shared.application, task, &*global.store);
+                let store = shared.state.open_store(&id, CHANGELOGGED)?;
+                shared.registry.add(&global.store, number, store.reader());
                 readers.push(store.reader());
                 let topic = TopicPartition::new(global.topic.clone(), number);
                 let position = store.position().unwrap_or(0);
@@ -62,24 +67,29 @@ impl GlobalThread {
             }
             tables.push(readers);
         }
-        let mut reader = log.reader(Isolation::ReadCommitted)?;
-        seek(&mut *reader, &mut partitions)?;
+        let mut reader = shared.log.reader(Isolation::ReadCommitted)?;
+        let now = Changelogs::look(&*shared.log, shared.moment().wall_clock)?;
+        seek(&mut *reader, &mut partitions, &now)?;
         let tables = GlobalTables::new(tables);
         Ok(Self {
+            shared,
             reader: Some(reader),
             partitions,
             tables,
             batches: Vec::new(),
+            caught_up: false,
         })
     }
 
     /// Follows nothing; hands out `tables`.
-    pub(crate) fn with_tables(tables: GlobalTables) -> Self {
+    pub(crate) fn with_tables(shared: Arc<Shared>, tables: GlobalTables) -> Self {
         Self {
+            shared,
             reader: None,
             partitions: Vec::new(),
             tables,
             batches: Vec::new(),
+            caught_up: false,
         }
     }
 
@@ -91,7 +101,8 @@ impl GlobalThread {
         self.partitions.is_empty()
     }
 
-    /// Reads on to the ends that the topics have now.
+    /// Reads on to the ends that the topics have now, and warms the tables: those who read them
+    /// keep nothing of what they read from disk.
     pub(crate) fn catch_up(&mut self) -> Result<(), Error> {
         let Some(reader) = &mut self.reader else {
             return Ok(());
@@ -106,18 +117,22 @@ impl GlobalThread {
             .partitions
             .iter()
             .zip(&ends)
-            .any(|(p, end)| p.position < *end)
+            .any(|(p, end)| p.position < *end || !p.store.is_warm())
         {
-            self.step(Duration::from_millis(50))?;
+            self.step(CATCH_UP_WAIT)?;
         }
+        self.caught_up = true;
         Ok(())
     }
 
-    /// Applies what has arrived; waits up to `wait` for it. True if there was something.
+    /// Applies what has arrived; waits up to `wait` for it, unless a table is not warm yet. True if
+    /// there was something.
     pub(crate) fn step(&mut self, wait: Duration) -> Result<bool, Error> {
         let Some(reader) = &mut self.reader else {
             return Ok(false);
         };
+        let is_warm = self.partitions.iter().all(|p| p.store.is_warm());
+        let wait = if is_warm { wait } else { Duration::ZERO };
         reader.fetch(wait, &mut self.batches)?;
         let busy = !self.batches.is_empty();
         for batch in self.batches.drain(..) {
@@ -128,21 +143,44 @@ impl GlobalThread {
             restore_batch(&mut partition.store, &batch)?;
             partition.position = batch.position;
         }
+        self.keep_stores()?;
         Ok(busy)
+    }
+
+    /// Hands to the disk what is due there, and warms the next table that is not warm.
+    fn keep_stores(&mut self) -> Result<(), Error> {
+        let now = self.shared.moment();
+        for partition in &mut self.partitions {
+            if self.caught_up {
+                note_complete(&mut partition.store, now.wall_clock);
+            }
+            partition.store.maybe_flush(now.elapsed)?;
+        }
+        let mut stores = self.partitions.iter_mut().map(|p| &mut p.store);
+        if let Some(store) = stores.find(|store| !store.is_warm()) {
+            store.warm(WARM_RECORDS)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the tables to disk, so that the next start goes on from here.
+    pub(crate) fn close(self) -> Result<(), Error> {
+        let mut stores = self.partitions.into_iter().map(|p| p.store);
+        Ok(stores.try_for_each(Store::close)?)
     }
 }
 
-/// Begins each partition where its store has come to; a store that does not fit its topic is wiped.
-fn seek(reader: &mut dyn Reader, partitions: &mut [Partition]) -> Result<(), Error> {
+/// Begins each partition where its store has come to; a store that does not fit its topic is made
+/// anew.
+fn seek(
+    reader: &mut dyn Reader,
+    partitions: &mut [Partition],
+    now: &Changelogs,
+) -> Result<(), Error> {
     let topics: Vec<_> = partitions.iter().map(|p| p.topic.clone()).collect();
     let bounds = reader.bounds(&topics)?;
     for (partition, bounds) in partitions.iter_mut().zip(bounds) {
-        if !(bounds.start..=bounds.end).contains(&partition.position) {
-            if partition.store.position().is_some() {
-                partition.store.wipe()?;
-            }
-            partition.position = bounds.start;
-        }
+        partition.position = now.take_up(&mut partition.store, &partition.topic, bounds)?;
     }
     let positions: Vec<_> = partitions
         .iter()

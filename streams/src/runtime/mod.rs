@@ -1,6 +1,7 @@
 //! The runtime: stream threads that run an application's tasks on a log.
 
 mod application;
+mod changelogs;
 mod clock;
 mod commit;
 mod config;

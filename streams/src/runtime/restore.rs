@@ -1,12 +1,14 @@
 //! Restoring tasks and standbys: stores that follow their changelogs.
 
+use std::time::Duration;
+
 use millrace_state::Store;
 
 use crate::error::Error;
 use crate::log::{Bounds, Offset, RecordBatch, TaskId, TopicPartition};
+use crate::runtime::changelogs::Changelogs;
 use crate::store::TIMESTAMP_BYTES;
 use crate::task::TaskStore;
-use crate::time::Timestamp;
 
 /// A task whose stores follow their changelogs: until they are restored, or, as a standby, for as
 /// long as it lasts.
@@ -24,7 +26,9 @@ struct Follower {
     store: TaskStore,
     /// The offset to read next.
     position: Offset,
-    /// The changelog's end when the restore began; `None` until it is known.
+    /// Where the changelog ended when the restore began, with what was not committed yet: the end
+    /// of the last owner's transaction reaches each partition by itself, and may come to this one
+    /// last. `None` until it is known.
     target: Option<Offset>,
 }
 
@@ -62,21 +66,13 @@ impl Restoring {
     }
 
     /// Sets the targets; `bounds` are those of [`Restoring::changelogs`]. A store that does not
-    /// fit its changelog, because that was truncated or made anew, is wiped and read from the
-    /// start.
-    pub(crate) fn begin(&mut self, bounds: &[Bounds]) -> Result<(), Error> {
+    /// fit its changelog is made anew.
+    pub(crate) fn begin(&mut self, bounds: &[Bounds], now: &Changelogs) -> Result<(), Error> {
         for (follower, bounds) in self.followers.iter_mut().zip(bounds) {
-            let known = follower.store.store().position();
-            let fits = known.is_some_and(|at| (bounds.start..=bounds.end).contains(&at));
-            if !fits {
-                if known.is_some() {
-                    let changelog = follower.store.changelog();
-                    tracing::warn!(%changelog, ?known, ?bounds, "store does not fit its changelog; rebuilt");
-                    follower.store.store_mut().wipe()?;
-                }
-                follower.position = bounds.start;
-            }
-            follower.target = Some(bounds.end);
+            let changelog = follower.store.changelog().clone();
+            let store = follower.store.store_mut();
+            follower.position = now.take_up(store, &changelog, *bounds)?;
+            follower.target = Some(bounds.high_watermark);
         }
         Ok(())
     }
@@ -115,7 +111,7 @@ impl Restoring {
     }
 
     /// Applies a batch; answers false if it belongs to another task.
-    pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Timestamp) -> Result<bool, Error> {
+    pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Duration) -> Result<bool, Error> {
         let mine = |follower: &&mut Follower| *follower.store.changelog() == batch.partition;
         let Some(follower) = self.followers.iter_mut().find(mine) else {
             return Ok(false);
@@ -127,13 +123,19 @@ impl Restoring {
         self.replayed += batch.len();
         metrics::counter!("restore_records_total").increment(batch.len() as u64);
         restore_batch(follower.store.store_mut(), batch)?;
-        follower.store.store_mut().maybe_flush(now.as_millis())?;
+        follower.store.store_mut().maybe_flush(now)?;
         Ok(true)
     }
 
     /// The changelog records that it took to come here from what the stores had.
     pub(crate) fn replayed(&self) -> usize {
         self.replayed
+    }
+
+    pub(crate) fn stores_mut(&mut self) -> impl Iterator<Item = &mut TaskStore> {
+        self.followers
+            .iter_mut()
+            .map(|follower| &mut follower.store)
     }
 
     pub(crate) fn into_stores(self) -> Vec<TaskStore> {

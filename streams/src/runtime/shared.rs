@@ -10,7 +10,8 @@ use crate::catalog::dead_letter_topic;
 use crate::error::{Error, TopologyError};
 use crate::global::GlobalTables;
 use crate::log::{
-    Bounds, CommittedOffset, Log, Offset, OffsetReset, OutputBatch, TaskId, TopicPartition,
+    Bounds, CommittedOffset, Log, LogError, Offset, OffsetReset, OutputBatch, TaskId,
+    TopicPartition,
 };
 use crate::runtime::clock::Clock;
 use crate::runtime::config::StreamsConfig;
@@ -93,6 +94,7 @@ impl Shared {
     ) -> Result<Vec<TaskStore>, Error> {
         // Now that the group has created the internal topics, their partitions can be known.
         self.places()?;
+        self.learn_inputs(id)?;
         let mut stores = Vec::new();
         for (name, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
             let store = StoreId::new(&*self.application, id.to_string(), &*name);
@@ -101,6 +103,35 @@ impl Shared {
             stores.push(TaskStore::new(name, store, changelog, outputs));
         }
         Ok(stores)
+    }
+
+    /// Asks for the number of partitions again if this task's is beyond what is known of its inputs:
+    /// they may have grown.
+    fn learn_inputs(&self, id: TaskId) -> Result<(), Error> {
+        let topics = self
+            .topology
+            .source_topics_of(self.part(id)?, &self.application);
+        let mut known = self.partitions.lock();
+        let has_it = |known: &HashMap<_, i32>, topic| {
+            known
+                .get(topic)
+                .is_some_and(|partitions| id.partition < *partitions)
+        };
+        if !topics.iter().all(|topic| has_it(&known, topic)) {
+            self.ask_for_partitions(&mut known)?;
+        }
+        if topics.iter().any(|topic| has_it(&known, topic)) {
+            return Ok(());
+        }
+        // Whoever has assigned the task knows more than whoever was asked.
+        let reason = format!("no input of task `{id}` is known to have its partition");
+        Err(LogError::Unavailable(reason).into())
+    }
+
+    fn ask_for_partitions(&self, known: &mut HashMap<Arc<str>, i32>) -> Result<(), Error> {
+        let topics = self.log.topics()?.into_iter();
+        known.extend(topics.map(|info| (info.name, info.partitions)));
+        Ok(())
     }
 
     /// Makes the operators of a task.
@@ -167,12 +198,7 @@ impl Shared {
         written.push(dead_letter_topic(&self.application).into());
         let mut known = self.partitions.lock();
         if written.iter().any(|topic| !known.contains_key(topic)) {
-            known.extend(
-                self.log
-                    .topics()?
-                    .into_iter()
-                    .map(|info| (info.name, info.partitions)),
-            );
+            self.ask_for_partitions(&mut known)?;
         }
         if let Some(topic) = written.iter().find(|topic| !known.contains_key(*topic)) {
             return Err(TopologyError::MissingTopic {
@@ -198,5 +224,72 @@ impl Shared {
         for store in stores {
             self.registry.remove(store.name(), id.partition);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Topic;
+    use crate::log::TopicSpec;
+    use crate::log::sim::SimLog;
+    use crate::runtime::clock::ManualClock;
+
+    const WORDS: Topic<String, String> = Topic::new("words");
+    const COPY: Topic<String, String> = Topic::new("copy");
+
+    fn topic(name: &str, partitions: i32) -> TopicSpec {
+        TopicSpec {
+            name: name.into(),
+            partitions,
+            ..WORDS.spec()
+        }
+    }
+
+    /// Knows of one partition of `words`, which has two by now.
+    fn shared() -> Shared {
+        let log = SimLog::quiet();
+        let topics = [topic("words", 2), topic("copy", 1)];
+        log.create_topics(&topics).expect("topics");
+        let letters = topic("app-dead-letter", 1);
+        log.create_topics(&[letters]).expect("a topic");
+        let topology = Topology::define("copy", |t| t.stream(WORDS).to(COPY));
+        let known = ["words", "copy", "app-dead-letter"].map(|name| (name.into(), 1));
+        Shared {
+            application: "app".into(),
+            config: StreamsConfig::default(),
+            topology: topology.expect("sound"),
+            log: Arc::new(log),
+            state: StateDir::in_memory(),
+            clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
+            registry: Arc::default(),
+            partitions: Mutex::new(known.into()),
+        }
+    }
+
+    fn task(partition: i32) -> TaskId {
+        TaskId {
+            subtopology: 0,
+            partition,
+        }
+    }
+
+    #[test]
+    fn a_partition_that_was_added_is_read() {
+        let shared = shared();
+        let opened = shared.open_stores(task(1), &mut OutputBatch::new());
+        opened.expect("the task has its partition");
+        let inputs = shared.input_partitions(task(1));
+        assert_eq!(inputs, [TopicPartition::new("words", 1)]);
+    }
+
+    #[test]
+    fn a_task_waits_until_its_partition_is_known() {
+        let opened = shared().open_stores(task(2), &mut OutputBatch::new());
+        let error = opened.err().expect("there is no such partition");
+        assert_eq!(
+            error.unavailable(),
+            Some("no input of task `0_2` is known to have its partition")
+        );
     }
 }

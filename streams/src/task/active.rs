@@ -10,7 +10,7 @@ use crate::log::{
 };
 use crate::serde::SerdeError;
 use crate::task::context::TaskContext;
-use crate::task::dead_letter::OnError;
+use crate::task::failure::Failure;
 use crate::task::inputs::Inputs;
 use crate::task::panic::catch;
 use crate::task::stores::TaskStore;
@@ -28,13 +28,11 @@ pub(crate) struct Task {
     latest: Timestamp,
     /// The queue whose head is being processed: what a panic is about.
     at_hand: Option<usize>,
-    /// The record at which an incarnation before has panicked, and with what: it is not tried again.
-    set_aside: Option<(Position, String)>,
+    /// The record at which an incarnation before has failed, and its fault: it is not tried again.
+    set_aside: Option<(Position, ProcessError)>,
     /// Set when that record was met: nothing is processed before a commit, so that what comes next
-    /// may panic without bringing it back.
+    /// may fail without bringing it back.
     commit_first: bool,
-    /// Counts what the log does not tell: records that were skipped.
-    skipped: u64,
     /// True if a punctuation or tick has made output or store writes since the last commit.
     ticked: bool,
 }
@@ -64,7 +62,6 @@ impl Task {
             at_hand: None,
             set_aside: None,
             commit_first: false,
-            skipped: 0,
             ticked: false,
         };
         task.set_wall_clock(wall_clock);
@@ -77,9 +74,9 @@ impl Task {
         self.inputs.set_latest(self.latest);
     }
 
-    /// Does not try this record again: an incarnation before has panicked at it.
-    pub(crate) fn set_aside(&mut self, record: Position, message: String) {
-        self.set_aside = Some((record, message));
+    /// Does not try this record again: an incarnation before has failed at it.
+    pub(crate) fn set_aside(&mut self, record: Position, fault: ProcessError) {
+        self.set_aside = Some((record, fault));
     }
 
     /// True if nothing is processed before a commit.
@@ -88,7 +85,7 @@ impl Task {
     }
 
     /// Drops what is not committed and goes on with new operators, at the stream time of the last
-    /// commit; for those who keep a task over a panic.
+    /// commit; for those who keep a task over a failure.
     pub(crate) fn begin_again(&mut self, instance: Instance, stream_time: Timestamp) {
         self.cx.stores.iter_mut().for_each(TaskStore::discard);
         self.cx.begin_again(stream_time);
@@ -169,43 +166,44 @@ impl Task {
         let Some((_, source)) = source else {
             return Ok(());
         };
-        let is_here = |(at, _): &mut (Position, String)| {
+        let is_here = |(at, _): &mut (Position, ProcessError)| {
             at.offset == record.offset && at.partition == *partition
         };
+        self.cx.begin();
         let processed = match self.set_aside.take_if(is_here) {
             None => run(&mut **source, &mut self.cx, record, self.latest),
-            Some((_, message)) => {
+            Some((_, fault)) => {
                 self.commit_first = true;
-                Err(ProcessError::Panicked(message))
+                Err(fault)
             }
         };
-        let Err(error) = processed else { return Ok(()) };
+        let Err(error) = processed else {
+            self.cx.handle_outputs(partition, record, None);
+            return Ok(());
+        };
         if let ProcessError::Input(SerdeError::UnknownType { .. }) = error {
-            self.skipped += 1;
             metrics::counter!("dropped_records_total", "reason" => "unknown type").increment(1);
             return Ok(());
         }
-        match (self.cx.handling.of(&error), self.cx.handling.dead_letters) {
-            (OnError::DeadLetter, Some(dead_letters)) => {
-                tracing::warn!(%error, %partition, offset = record.offset, "record set aside");
-                let (outputs, limit) = (&mut self.cx.outputs, self.cx.record_bytes_max);
-                dead_letters.write(outputs, partition, record, &error, limit);
-                Ok(())
-            }
-            (OnError::Continue, _) => {
-                tracing::warn!(%error, %partition, offset = record.offset, "record skipped");
-                self.skipped += 1;
-                metrics::counter!("dropped_records_total", "reason" => error.kind()).increment(1);
-                Ok(())
-            }
-            (OnError::Fail | OnError::DeadLetter, _) => Err(Error::Process {
-                task: self.cx.id,
-                topic: partition.topic.clone(),
-                partition: partition.partition,
-                offset: record.offset,
-                source: error,
-            }),
+        let failure = Failure {
+            partition,
+            record,
+            update: None,
+            output: None,
+            error: &error,
+        };
+        // A record that has left something is taken back as a whole first: it fails here, and is
+        // handled when it is met again.
+        if !self.cx.has_written() && self.cx.handle(&failure) {
+            return Ok(());
         }
+        Err(Error::Process {
+            task: self.cx.id,
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            offset: record.offset,
+            source: error,
+        })
     }
 
     fn punctuate_by_stream_time(&mut self) -> Result<(), Error> {
@@ -227,6 +225,7 @@ impl Task {
             task.cx.begin_tick(at);
             let before = task.cx.outputs.len();
             task.each_hook(|hooks, cx| hooks.tick(cx, at))?;
+            task.cx.handle_outputs_of_time();
             task.ticked |= task.cx.outputs.len() > before;
             Ok(())
         })
@@ -244,6 +243,7 @@ impl Task {
             return Ok(());
         };
         let punctuated = hooks.borrow_mut().punctuate(&mut self.cx, id, at);
+        self.cx.handle_outputs_of_time();
         punctuated.map_err(|source| self.failed(source))
     }
 
@@ -302,16 +302,6 @@ impl Task {
             }
         }
         Ok(())
-    }
-
-    /// Hands what is committed to the disk in the background, when it is time.
-    pub(crate) fn flush_stores(&mut self, now: Timestamp) -> Result<(), Error> {
-        let id = self.cx.id;
-        let failed = |source| Error::Task { task: id, source };
-        self.cx
-            .stores
-            .iter_mut()
-            .try_for_each(|store| store.maybe_flush(now).map_err(failed))
     }
 
     fn each_hook(
@@ -384,7 +374,6 @@ fn run(
         record.timestamp = cx.handling.timestamps.correct(record.timestamp, now)?;
         record.timestamp = record.timestamp.max(stream_time);
     }
-    cx.begin_record(record.timestamp);
     source.process(cx, record)
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::error::{ProcessError, ProcessResult, TopologyError};
 use crate::global::GlobalTables;
-use crate::headers::Headers;
-use crate::log::{OutputBatch, RawRecord, TaskId};
-use crate::store::{TIMESTAMP_BYTES, split_timestamp};
-use crate::task::dead_letter::{Handling, OnError};
+use crate::log::{OutputBatch, TaskId};
+use crate::store::TIMESTAMP_BYTES;
+use crate::task::dead_letter::Handling;
+use crate::task::failure::RefusedOutput;
 use crate::task::punctuation::{Due, PunctuationId, PunctuationKind, PunctuationQueue};
-use crate::task::stores::{RawChange, TaskStore};
+use crate::task::stores::TaskStore;
 use crate::time::Timestamp;
 
 /// What the operators of one task share.
@@ -28,6 +28,12 @@ pub struct TaskContext {
     pub(crate) by_wall_clock: PunctuationQueue,
     /// The number of the hooks that are being called.
     pub(crate) hook: usize,
+    /// The outputs that could not be written of what is at hand.
+    pub(crate) refused: Vec<RefusedOutput>,
+    /// How much output there was before the record at hand.
+    outputs_before: usize,
+    /// True if the record at hand has written to a store.
+    has_stored: bool,
     stream_time: Timestamp,
     wall_clock: Timestamp,
     /// The timestamp of the record, punctuation or tick at hand.
@@ -54,6 +60,9 @@ impl TaskContext {
             by_stream_time: PunctuationQueue::default(),
             by_wall_clock: PunctuationQueue::default(),
             hook: 0,
+            refused: Vec::new(),
+            outputs_before: 0,
+            has_stored: false,
             stream_time,
             wall_clock,
             timestamp: stream_time,
@@ -73,7 +82,19 @@ impl TaskContext {
         self.timestamp
     }
 
-    /// A record with this timestamp is processed next.
+    /// Nothing has followed yet from what is at hand from now on.
+    pub(crate) fn begin(&mut self) {
+        self.refused.clear();
+        self.outputs_before = self.outputs.len();
+        self.has_stored = false;
+    }
+
+    /// True if the record at hand has left something, in a store or in the output.
+    pub(crate) fn has_written(&self) -> bool {
+        self.has_stored || self.outputs.len() > self.outputs_before
+    }
+
+    /// A record with this timestamp could be read, and is processed next.
     pub(crate) fn begin_record(&mut self, timestamp: Timestamp) {
         self.timestamp = timestamp;
         self.stream_time = self.stream_time.max(timestamp);
@@ -84,6 +105,7 @@ impl TaskContext {
     pub(crate) fn begin_again(&mut self, stream_time: Timestamp) {
         self.by_stream_time = PunctuationQueue::default();
         self.by_wall_clock = PunctuationQueue::default();
+        self.refused.clear();
         self.stream_time = stream_time;
     }
 
@@ -109,10 +131,10 @@ impl TaskContext {
             id,
         };
         match kind {
-            // The first record of all is behind the beginning of time, so it makes it due.
+            // It keeps step with the beginning of time, and the first record of all makes it due.
             PunctuationKind::StreamTime => {
                 self.by_stream_time
-                    .schedule(due, interval, Timestamp::from_millis(0) + interval);
+                    .schedule(due, interval, Timestamp::from_millis(0));
             }
             PunctuationKind::WallClock => {
                 self.by_wall_clock
@@ -123,39 +145,6 @@ impl TaskContext {
 
     pub(crate) fn store(&self, slot: usize) -> Result<&TaskStore, ProcessError> {
         self.stores.get(slot).ok_or_else(|| no_such_slot(slot))
-    }
-
-    /// Decides what becomes of an update of a table that was refused downstream, as for a record: it
-    /// is named by its changelog, where it has no offset yet.
-    pub(crate) fn update_failed(
-        &mut self,
-        slot: usize,
-        change: RawChange<'_>,
-        error: ProcessError,
-    ) -> ProcessResult {
-        let handling = self.handling.of(&error);
-        let partition = self.store(slot)?.changelog().clone();
-        match (handling, self.handling.dead_letters) {
-            (OnError::DeadLetter, Some(dead_letters)) => {
-                let value = change.new.and_then(split_timestamp);
-                let record = RawRecord {
-                    offset: -1,
-                    timestamp: value.map_or(self.stream_time, |(timestamp, _)| timestamp),
-                    headers: Headers::EMPTY,
-                    key: Some(change.key),
-                    value: value.map(|(_, value)| value),
-                };
-                let (outputs, limit) = (&mut self.outputs, self.record_bytes_max);
-                dead_letters.write(outputs, &partition, record, &error, limit);
-                Ok(())
-            }
-            (OnError::Continue, _) => {
-                tracing::warn!(%error, %partition, "update skipped");
-                metrics::counter!("dropped_records_total", "reason" => error.kind()).increment(1);
-                Ok(())
-            }
-            (OnError::Fail | OnError::DeadLetter, _) => Err(error),
-        }
     }
 
     pub(crate) fn put(&mut self, slot: usize, key: &[u8], stored: &[u8]) -> ProcessResult {
@@ -173,6 +162,7 @@ impl TaskContext {
                 limit,
             });
         }
+        self.has_stored = true;
         store.put(key, stored)
     }
 
@@ -181,6 +171,7 @@ impl TaskContext {
             .stores
             .get_mut(slot)
             .ok_or_else(|| no_such_slot(slot))?;
+        self.has_stored = true;
         store.delete(key)
     }
 }

@@ -1,12 +1,15 @@
 //! Dead letters: a bad record, as it came, with what is known about its fault.
 //!
-//! The headers are those of Kafka Streams (KIP-1034), so its tools read them.
+//! The headers are those of Kafka Streams (KIP-1034), so its tools read them. Two more tell that it
+//! is no whole record that is missing: `__streams.errors.update` names the store whose update was
+//! refused downstream, `__streams.errors.output` the topic that one output has not reached.
 
 use crate::catalog::dead_letter_topic;
 use crate::error::ProcessError;
 use crate::headers::HeaderList;
-use crate::log::{OutputBatch, OutputRecord, RawRecord, TopicPartition, TopicSlot};
+use crate::log::{OutputBatch, OutputRecord, TopicSlot};
 use crate::partitioner::partition_of;
+use crate::task::failure::Failure;
 use crate::task::timestamps::TimestampPolicy;
 
 /// Where dead letters go.
@@ -26,14 +29,13 @@ impl DeadLetters {
 
     /// Writes the record into the running transaction. One that would be over `bytes_max` with its
     /// headers goes without its value, and says so: it can be looked up by topic and offset.
-    pub(crate) fn write(
-        self,
-        outputs: &mut OutputBatch,
-        partition: &TopicPartition,
-        record: RawRecord<'_>,
-        error: &ProcessError,
-        bytes_max: usize,
-    ) {
+    pub(crate) fn write(self, outputs: &mut OutputBatch, failure: &Failure<'_>, bytes_max: usize) {
+        let Failure {
+            partition,
+            record,
+            error,
+            ..
+        } = *failure;
         let mut headers = HeaderList::from(record.headers);
         let mut set = |name: &str, value: &str| headers.set(name, value.as_bytes());
         set("__streams.errors.topic", &partition.topic);
@@ -44,6 +46,11 @@ impl DeadLetters {
         set("__streams.errors.offset", &record.offset.to_string());
         set("__streams.errors.exception", error.kind());
         set("__streams.errors.message", &error.to_string());
+        for (name, part) in [("update", failure.update), ("output", failure.output)] {
+            if let Some(part) = part {
+                set(&format!("__streams.errors.{name}"), part);
+            }
+        }
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
         let bytes = len(record.key) + len(record.value) + headers.view().encoded().len();
         let fits = bytes <= bytes_max;
@@ -82,15 +89,18 @@ pub enum OnError {
 pub struct ErrorHandling {
     /// The record's bytes are not of the topic's types.
     pub deserialize: OnError,
-    /// A processor has refused it, or has panicked at it.
+    /// A processor has refused it, or has panicked at it: nothing of it stays.
     pub process: OnError,
-    /// What follows from it cannot be written.
+    /// What follows from it cannot be written. An output goes alone, and the rest of the record
+    /// stays; if a store cannot take it, nothing stays.
     pub produce: OnError,
 }
 
 impl ErrorHandling {
+    /// What to do about `error`: what is no record's fault fails the task.
     pub(crate) fn for_error(&self, error: &ProcessError) -> OnError {
         match error {
+            error if !error.is_records_fault() => OnError::Fail,
             ProcessError::Input(_) => self.deserialize,
             ProcessError::Rejected(_) | ProcessError::Panicked(_) => self.process,
             ProcessError::Serde(_) | ProcessError::TooLarge { .. } => self.produce,
@@ -108,12 +118,11 @@ pub(crate) struct Handling {
 }
 
 impl Handling {
-    /// What to do about `error`: what is no record's fault fails the task.
+    /// What to do about `error`.
     pub(crate) fn of(&self, error: &ProcessError) -> OnError {
-        if error.is_records_fault() {
-            self.errors.for_error(error)
-        } else {
-            OnError::Fail
+        match self.errors.for_error(error) {
+            OnError::DeadLetter if self.dead_letters.is_none() => OnError::Fail,
+            handler => handler,
         }
     }
 }

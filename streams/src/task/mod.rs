@@ -7,6 +7,7 @@
 mod active;
 mod context;
 mod dead_letter;
+mod failure;
 mod inputs;
 mod panic;
 mod punctuation;

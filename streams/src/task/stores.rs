@@ -132,12 +132,6 @@ impl TaskStore {
         Ok(self.store.commit(next)?)
     }
 
-    /// Hands what is committed to the disk in the background, when it is time.
-    pub(crate) fn maybe_flush(&mut self, now: Timestamp) -> Result<(), ProcessError> {
-        self.store.maybe_flush(now.as_millis())?;
-        Ok(())
-    }
-
     pub(crate) fn discard(&mut self) {
         self.store.discard();
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{ProcessError, TopologyError};
+use crate::log::TopicSpec;
 use crate::topology::instance::Building;
 
 /// A node's number. A node's parents have smaller numbers than the node.
@@ -58,6 +59,8 @@ pub(crate) struct Graph {
     nodes: Vec<Node>,
     stores: Vec<StoreDefinition>,
     globals: Vec<GlobalDefinition>,
+    /// The topics that it does not own, as its constants have them, each once.
+    topics: Vec<TopicSpec>,
 }
 
 impl Graph {
@@ -98,6 +101,17 @@ impl Graph {
 
     pub(crate) fn store_index(&self, name: &str) -> Option<usize> {
         self.stores.iter().position(|store| &*store.name == name)
+    }
+
+    pub(crate) fn topics(&self) -> &[TopicSpec] {
+        &self.topics
+    }
+
+    /// Notes how a topic is to be that it reads or writes.
+    pub(crate) fn add_topic(&mut self, spec: TopicSpec) {
+        if self.topics.iter().all(|known| known.name != spec.name) {
+            self.topics.push(spec);
+        }
     }
 
     pub(crate) fn globals(&self) -> &[GlobalDefinition] {

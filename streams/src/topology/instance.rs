@@ -21,6 +21,7 @@ use crate::topology::{Subtopology, Topology};
 
 /// The beginning of a task's graph: bytes in, typed records on.
 pub(crate) trait Source {
+    /// Reads the record, tells the context that it begins, and hands it on.
     fn process(&mut self, cx: &mut TaskContext, record: RawRecord<'_>) -> ProcessResult;
 }
 

@@ -18,7 +18,7 @@ pub(crate) use subtopology::Subtopology;
 use crate::catalog::{changelog_topic, is_durable_name, repartition_topic};
 use crate::dsl::Scope;
 use crate::error::TopologyError;
-use crate::log::{InternalTopic, SubtopologyMetadata, TopologyMetadata};
+use crate::log::{InternalTopic, SubtopologyMetadata, TopicSpec, TopologyMetadata};
 
 /// A checked graph, ready to run.
 #[derive(Clone)]
@@ -80,6 +80,12 @@ impl Topology {
         topics.sort_unstable();
         topics.dedup();
         topics
+    }
+
+    /// The topics that it reads or writes and does not own, as the constants say that they are to be:
+    /// what has to be created before it runs.
+    pub fn topic_specs(&self) -> &[TopicSpec] {
+        self.graph().topics()
     }
 
     /// The topics that its global tables show, each with the name of the table's store.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use millrace_streams::log::{Isolation, LogError, RecordBatch, TopicPartition};
+use millrace_streams::log::{
+    Bounds, Isolation, LogError, Offset, Reader, RecordBatch, TopicPartition,
+};
 
 use super::Harness;
 use super::kit::{
@@ -145,14 +147,61 @@ pub(crate) fn bounds_tell_the_start_and_the_end<H: Harness>(h: &H) {
     eventually(h, "the bounds", || {
         let inside = client.member.bounds(of).expect("bounds");
         let outside = reader.bounds(of).expect("bounds");
-        let ends = |bounds: &[millrace_streams::log::Bounds]| {
-            bounds.first().map(|bounds| (bounds.start, bounds.end))
-        };
+        let ends = |bounds: &[Bounds]| bounds.first().map(|bounds| (bounds.start, bounds.end));
         (ends(&inside) == Some((0, 10)) && ends(&outside) == Some((0, 10))).then_some(())
     });
     let missing = partition(&h.unique("missing").into(), 0);
     let refused = reader.bounds(&[missing]);
     assert!(matches!(refused, Err(LogError::Config(_))), "{refused:?}");
+}
+
+pub(crate) fn the_position_reaches_the_high_watermark_when_what_was_open_has_ended<H: Harness>(
+    h: &H,
+) {
+    let (input, output) = (topic(h, "input", 1), topic(h, "output", 1));
+    let to = partition(&output, 0);
+    let mut client = App::reading(h, &[&input]).join_alone(h, "a", 1);
+    client.send(&to, "k", "first");
+    client.commit();
+    let mut reader = h.log().reader(Isolation::ReadCommitted).expect("a reader");
+    reader.assign(&[(to.clone(), 0)]).expect("assigned");
+    let mut position = 0;
+    for commits in [false, true] {
+        client.send(&to, "k", "open");
+        let written = eventually(h, "a record behind the end", || {
+            let bounds = bounds_of(&mut *reader, &to);
+            let open = bounds.end < bounds.high_watermark || !h.writes_before_commit();
+            open.then_some(bounds.high_watermark)
+        });
+        fetch_on(&mut *reader, &mut position);
+        assert!(position < written || !h.writes_before_commit());
+        if commits {
+            client.commit();
+        } else {
+            client.recover(h);
+        }
+        eventually(h, "the high watermark", || {
+            fetch_on(&mut *reader, &mut position);
+            (position >= written).then_some(())
+        });
+    }
+    eventually(h, "the end of everything", || {
+        fetch_on(&mut *reader, &mut position);
+        let bounds = bounds_of(&mut *reader, &to);
+        (position == bounds.end && position == bounds.high_watermark).then_some(())
+    });
+}
+
+fn bounds_of(reader: &mut dyn Reader, of: &TopicPartition) -> Bounds {
+    let bounds = reader.bounds(std::slice::from_ref(of)).expect("bounds");
+    *bounds.first().expect("of one partition")
+}
+
+fn fetch_on(reader: &mut dyn Reader, position: &mut Offset) {
+    let mut batches = Vec::new();
+    reader.fetch(MAX_WAIT, &mut batches).expect("fetched");
+    let positions = batches.iter().map(|batch| batch.position);
+    *position = positions.max().unwrap_or(*position);
 }
 
 pub(crate) fn fetching_goes_on_from_the_offset_assigned<H: Harness>(h: &H) {

@@ -25,6 +25,19 @@ pub(crate) fn two_members_share_the_tasks<H: Harness>(h: &H) {
     assert_eq!(all, (0..4).map(task).collect());
 }
 
+pub(crate) fn a_member_without_tasks_is_told_so<H: Harness>(h: &H) {
+    let input = topic(h, "input", 1);
+    let app = App::reading(h, &[&input]);
+    let mut busy = app.join_alone(h, "a", 1);
+    let mut idle = app.join(h, "b");
+    eventually(h, "an assignment without tasks", || {
+        busy.poll();
+        idle.take().then_some(())
+    });
+    assert_eq!(idle.active(), []);
+    assert!(!idle.take(), "it is told once");
+}
+
 pub(crate) fn topics_that_are_read_together_go_to_the_same_member<H: Harness>(h: &H) {
     let (left, right) = (topic(h, "left", 4), topic(h, "right", 4));
     let app = App::reading(h, &[&left, &right]);

@@ -76,6 +76,11 @@ pub(crate) trait Harness: Sized {
         0
     }
 
+    /// Whether records of an open transaction take offsets already.
+    fn writes_before_commit(&self) -> bool {
+        true
+    }
+
     /// Lets the session of this member end while it is silent.
     fn end_session(&self, member_id: &str) {
         unimplemented_capability("sessions", member_id);
@@ -137,6 +142,7 @@ macro_rules! contract_suite {
             groups {
                 one_member_gets_every_task
                 two_members_share_the_tasks
+                a_member_without_tasks_is_told_so
                 topics_that_are_read_together_go_to_the_same_member
                 a_revoked_task_goes_over_only_when_it_is_confirmed
                 a_task_can_be_committed_until_its_revocation_is_confirmed
@@ -155,6 +161,7 @@ macro_rules! contract_suite {
                 the_end_is_told_with_and_without_records
                 the_position_jumps_over_markers_and_aborted_records
                 bounds_tell_the_start_and_the_end
+                the_position_reaches_the_high_watermark_when_what_was_open_has_ended
                 fetching_goes_on_from_the_offset_assigned
                 reading_what_is_gone_is_out_of_range
                 recycled_batches_carry_nothing_over

@@ -36,6 +36,7 @@ pub(crate) fn topics_are_listed_with_their_partitions<H: Harness>(h: &H) {
 pub(crate) fn deleted_topics_are_gone_with_their_records<H: Harness>(h: &H) {
     let name = topic(h, "deleted", 1);
     append(h, vec![record(&name, "k", "before")]);
+    let id = id_of(h, &name);
     let absent = h.unique("absent");
     h.log().delete_topics(&[&name, &absent]).expect("deleted");
     eventually(h, "the topic to be gone", || {
@@ -46,6 +47,7 @@ pub(crate) fn deleted_topics_are_gone_with_their_records<H: Harness>(h: &H) {
     append(h, vec![record(&name, "k", "after")]);
     let seen = read(h, &partition(&name, 0), Isolation::ReadCommitted, 1);
     assert_eq!(seen.first().map(Seen::text), Some("after".into()));
+    assert_ne!(id_of(h, &name), id, "another topic with the name");
 }
 
 pub(crate) fn internal_topics_are_created_with_the_right_partitions<H: Harness>(h: &H) {
@@ -103,6 +105,13 @@ fn config_error<H: Harness>(h: &H, app: &App) -> String {
             Ok(None) => None,
             other => panic!("{other:?}"),
         }
+    })
+}
+
+fn id_of<H: Harness>(h: &H, name: &str) -> u128 {
+    eventually(h, "the topic's id", || {
+        let topics = h.log().topics().expect("a list");
+        topics.iter().find(|topic| &*topic.name == name)?.id
     })
 }
 

@@ -33,6 +33,8 @@ pub struct ConfigureStock {
     pub policy: Option<StockPolicy>,
     /// At or below how many available units the stock is low; none to leave it.
     pub low_stock_threshold: Option<i64>,
+    /// The version that the client has seen; none to change whatever there is.
+    pub expected_version: Option<i64>,
 }
 avro_record!(
     ConfigureStock = "millrace.inventory.ConfigureStock",

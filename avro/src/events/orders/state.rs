@@ -45,8 +45,8 @@ pub struct OrderState {
     pub payments: Option<PaymentStanding>,
     /// True once every payment was asked back.
     pub undoing: bool,
-    /// What goes back as soon as it has been taken, in minor units.
-    pub refund_owed_minor: i64,
+    /// What is to go back for what will not leave, in minor units.
+    pub refund_promised_minor: i64,
     /// What has left.
     pub shipments: Vec<Shipment>,
     /// When it was placed.

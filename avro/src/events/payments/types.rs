@@ -132,6 +132,17 @@ pub struct PaymentSummary {
     pub detail: Option<String>,
 }
 
+/// A refund in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundSummary {
+    /// The refund.
+    pub id: RefundId,
+    /// Where it stands.
+    pub status: RefundStatus,
+    /// How much.
+    pub amount: Money,
+}
+
 /// All payments of an order, recomputed from the set of gateway facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentStanding {
@@ -145,6 +156,8 @@ pub struct PaymentStanding {
     pub refunded: Money,
     /// How much is held for refunds that are not decided.
     pub refunding: Money,
+    /// The refunds, oldest first.
+    pub refunds: Vec<RefundSummary>,
 }
 
 /// What the payment rule remembers of an attempt.

@@ -302,12 +302,13 @@ impl Book {
         self.accounts.iter().map(item).collect()
     }
 
-    /// Payments whose customers have to act.
-    pub(super) fn waiting_for_customers(&self) -> Vec<PaymentId> {
+    /// Payments whose customers have to act, and since when, in milliseconds.
+    pub(super) fn waiting_for_customers(&self) -> Vec<(PaymentId, i64)> {
         let accounts = self.accounts.iter();
         let waiting = accounts.filter(|account| account.status == AttemptStatus::RequiresAction);
+        let since = |facts: &[GatewayFact]| facts.last().map_or(0, |fact| fact.occurred_at_ms);
         waiting
-            .map(|account| account.terms.payment_id.clone())
+            .map(|account| (account.terms.payment_id.clone(), since(&account.facts)))
             .collect()
     }
 

@@ -87,6 +87,8 @@ struct Inner {
     failed_first: Mutex<HashSet<String>>,
     store: Store,
     courier: Courier,
+    /// The numbers of the entries whose webhooks are on their way.
+    telling: Mutex<HashSet<u64>>,
     options: SimulatorOptions,
     clock: Arc<dyn Clock>,
     runtime: Handle,
@@ -125,6 +127,7 @@ impl Simulator {
             failed_first: Mutex::default(),
             store: Store::File(journal),
             courier,
+            telling: Mutex::default(),
             options,
             clock,
             runtime,
@@ -136,7 +139,7 @@ impl Simulator {
         }
         waiting
             .into_iter()
-            .for_each(|payment| inner.let_approve(payment));
+            .for_each(|(payment, _)| inner.let_approve(payment));
         Ok(Self { inner })
     }
 
@@ -155,6 +158,7 @@ impl Simulator {
             failed_first: Mutex::default(),
             store: Store::Table(Table::new(ledger)),
             courier: Courier::new(options.secret.clone(), Arc::clone(&clock)),
+            telling: Mutex::default(),
             options,
             clock,
             runtime,
@@ -362,23 +366,31 @@ impl Inner {
     }
 
     /// Tells entry number `n` by a webhook, once it is durable: a gateway that is slow to answer is
-    /// as slow to tell.
+    /// as slow to tell. What is on its way is not sent again.
     fn tell(self: &Arc<Self>, n: u64, answer: Answer, after: Duration) {
+        if !self.telling.lock().insert(n) {
+            return;
+        }
         let inner = Arc::clone(self);
-        let id = format!("evt_{n}");
         self.runtime.spawn(async move {
             sleep(after).await;
-            if inner.durable(n).await.is_err() {
-                return;
-            }
-            if inner.courier.send(n, &Notice { id, answer }).await {
-                // If that is lost, it is sent once more.
-                match &inner.store {
-                    Store::File(journal) => drop(journal.append(Line::Delivered(n))),
-                    Store::Table(table) => table.set_told(n).await,
-                }
-            }
+            inner.tell_now(n, answer).await;
+            inner.telling.lock().remove(&n);
         });
+    }
+
+    async fn tell_now(&self, n: u64, answer: Answer) {
+        if self.durable(n).await.is_err() {
+            return;
+        }
+        let id = format!("evt_{n}");
+        if self.courier.send(n, &Notice { id, answer }).await {
+            // If that is lost, it is sent once more.
+            match &self.store {
+                Store::File(journal) => drop(journal.append(Line::Delivered(n))),
+                Store::Table(table) => table.set_told(n).await,
+            }
+        }
     }
 
     fn let_approve(self: &Arc<Self>, payment: PaymentId) {

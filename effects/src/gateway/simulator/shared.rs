@@ -153,13 +153,20 @@ impl Inner {
                 .map_err(GatewayError::Unavailable)?
                 .into_iter()
                 .collect(),
-            waiting: self
-                .book
-                .lock()
-                .waiting_for_customers()
-                .into_iter()
-                .collect(),
+            waiting: self.late_customers(),
         })
+    }
+
+    /// Payments whose customers should have approved by now.
+    fn late_customers(&self) -> BTreeSet<PaymentId> {
+        let Some(after) = self.options.customers_approve_after else {
+            return BTreeSet::new();
+        };
+        let now = self.clock.now();
+        let is_late = |since| Timestamp::from_millis(since) + after <= now;
+        let waiting = self.book.lock().waiting_for_customers();
+        let late = waiting.into_iter().filter(|(_, since)| is_late(*since));
+        late.map(|(payment, _)| payment).collect()
     }
 
     async fn finish(self: &Arc<Self>, undone: &Undone) {
@@ -168,9 +175,6 @@ impl Inner {
             if let Some(answer) = answer {
                 self.tell(*n, answer, Duration::ZERO);
             }
-        }
-        if self.options.customers_approve_after.is_none() {
-            return;
         }
         for payment in &undone.waiting {
             if let Err(error) = self.happen(payment, Incident::CustomerApproves).await {
@@ -198,5 +202,108 @@ impl Undone {
                 .cloned()
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+    use millrace_avro::events::orders::CaptureMode;
+    use millrace_avro::events::payments::AttemptStatus;
+    use millrace_avro::keys::OrderId;
+    use millrace_avro::money::{Currency, Money};
+    use millrace_streams::SystemClock;
+    use tokio::runtime::Handle;
+
+    use super::super::{Simulator, SimulatorOptions, WebhookSink};
+    use super::*;
+    use crate::gateway::webhook::Secret;
+    use crate::gateway::{Charge, Gateway as _};
+
+    /// A table in memory, of which no entry is ever told.
+    #[derive(Default)]
+    struct Entries(Mutex<Vec<String>>);
+
+    impl SharedLedger for Entries {
+        fn add(&self, n: u64, entry: String) -> BoxFuture<'_, Result<bool, String>> {
+            async move {
+                let mut entries = self.0.lock().await;
+                let is_next = entries.len() as u64 + 1 == n;
+                entries.extend(is_next.then_some(entry));
+                Ok(is_next)
+            }
+            .boxed()
+        }
+
+        fn after(&self, n: u64) -> BoxFuture<'_, Result<Vec<String>, String>> {
+            let skipped = usize::try_from(n).unwrap();
+            async move { Ok(self.0.lock().await.iter().skip(skipped).cloned().collect()) }.boxed()
+        }
+
+        fn set_told(&self, _n: u64) -> BoxFuture<'_, Result<(), String>> {
+            async { Ok(()) }.boxed()
+        }
+
+        fn untold(&self) -> BoxFuture<'_, Result<Vec<u64>, String>> {
+            async move { Ok((1..=self.0.lock().await.len() as u64).collect()) }.boxed()
+        }
+    }
+
+    /// Counts what it is given, and takes nothing.
+    #[derive(Default)]
+    struct Stuck(AtomicUsize);
+
+    impl WebhookSink for Stuck {
+        fn deliver(&self, _: Vec<u8>, _: String) -> BoxFuture<'_, Result<(), String>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            pending().boxed()
+        }
+    }
+
+    async fn open(customers_approve_after: Option<Duration>) -> Simulator {
+        let options = SimulatorOptions {
+            secret: Secret::new("whsec"),
+            customers_approve_after,
+        };
+        let (ledger, clock) = (Arc::<Entries>::default(), Arc::<SystemClock>::default());
+        let opened = Simulator::open_shared(ledger, options, clock, Handle::current()).await;
+        opened.unwrap()
+    }
+
+    async fn charge(simulator: &Simulator, method: &str) {
+        let charge = Charge {
+            order_id: OrderId::new("o1").unwrap(),
+            payment_id: PaymentId::new("p1").unwrap(),
+            idempotency_key: "p1".to_owned(),
+            amount: Money::new(1_999, Currency::EUR),
+            method: method.to_owned(),
+            capture: CaptureMode::Automatic,
+        };
+        simulator.authorize(charge).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_webhook_on_its_way_is_not_sent_again_by_the_sweep() {
+        let simulator = open(None).await;
+        let sink = Arc::new(Stuck::default());
+        simulator.deliver_to(sink.clone());
+        charge(&simulator, "pm_ok").await;
+        sleep(20 * SWEEP).await;
+        assert_eq!(sink.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_customer_takes_as_long_as_customers_are_told_to() {
+        let after = 20 * SWEEP;
+        let simulator = open(Some(after)).await;
+        charge(&simulator, "pm_requires_action").await;
+        let status = || simulator.ledger().items[0].status;
+        sleep(after - SWEEP).await;
+        assert_eq!(status(), AttemptStatus::RequiresAction);
+        sleep(2 * SWEEP).await;
+        assert_eq!(status(), AttemptStatus::Captured);
     }
 }

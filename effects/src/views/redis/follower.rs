@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use millrace_streams::Topic;
 use millrace_streams::log::{
     Isolation, Log, LogError, Offset, RawRecord, Reader, RecordBatch, TopicPartition,
 };
-use millrace_streams::serde::{Data, Resources, Role, Serde as _, SerdeContext, SerdeError};
+use millrace_streams::serde::{Data, Resources, SerdeError};
+use millrace_streams::{RecordCodec, Topic};
 use tokio::runtime::Handle;
 
 use super::shape::{Batch, Write, Writes, json};
@@ -54,19 +54,15 @@ impl Projection {
     pub(super) fn open<K: Data, V: Data>(
         topic: Topic<K, V>,
         resources: &Resources,
-        writes: fn(&V) -> Vec<Write>,
+        writes: fn(&K, &V) -> Vec<Write>,
     ) -> Result<Self, LogError> {
-        let topic = topic.name();
-        let at = SerdeContext {
-            topic,
-            role: Role::Value,
-            resources,
-        };
-        let mut serde = V::serde(&at).map_err(|error| LogError::Config(error.to_string()))?;
+        let codec = RecordCodec::new(topic, resources);
+        let mut codec = codec.map_err(|error| LogError::Config(error.to_string()))?;
         Ok(Self {
-            topic,
+            topic: topic.name(),
             project: Box::new(move |record| {
-                Ok(writes(&serde.deserialize(record.value, record.headers)?))
+                let (key, value) = codec.decode(record.key, record.value, record.headers)?;
+                Ok(writes(&key, &value))
             }),
         })
     }

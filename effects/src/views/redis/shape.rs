@@ -63,21 +63,19 @@ pub(super) fn stock_key(sku: &Sku) -> String {
     format!("stock:{sku}")
 }
 
-pub(super) fn cart_writes(cart: &CartView) -> Vec<Write> {
-    let lines = cart.items.iter();
+/// An empty cart is shown like one that is forgotten: not at all.
+pub(super) fn cart_writes(id: &CartId, cart: &Option<CartView>) -> Vec<Write> {
+    let shown = cart.as_ref().filter(|cart| !cart.items.is_empty());
+    let lines = shown.into_iter().flat_map(|cart| &cart.items);
     let lines = lines.flat_map(|item| [item.sku.to_string(), json(item)]);
-    let totals = match cart.items.is_empty() {
-        true => Vec::new(),
-        false => totals(cart),
-    };
     vec![
         Write {
-            k: lines_key(&cart.id),
+            k: lines_key(id),
             f: lines.collect(),
         },
         Write {
-            k: totals_key(&cart.id),
-            f: totals,
+            k: totals_key(id),
+            f: shown.map_or_else(Vec::new, totals),
         },
     ]
 }
@@ -99,7 +97,7 @@ fn totals(cart: &CartView) -> Vec<String> {
     in_turn(fields.into_iter().chain(user))
 }
 
-pub(super) fn stock_writes(stock: &StockView) -> Vec<Write> {
+pub(super) fn stock_writes(_sku: &Sku, stock: &StockView) -> Vec<Write> {
     let fields = [
         ("on_hand", stock.on_hand),
         ("reserved", stock.reserved),

@@ -5,7 +5,7 @@ use millrace_avro::events::orders::{
     OrderShipmentRequested, OrderStatus, PaymentStatus, ReservationStatus, ReturnStatus,
     ShippedItem,
 };
-use millrace_avro::events::payments::AttemptStatus as A;
+use millrace_avro::events::payments::{AttemptStatus as A, RefundStatus};
 use millrace_avro::keys::ShipmentId;
 
 use super::stage::{Stage, euro, key, placed, sku};
@@ -44,6 +44,19 @@ fn confirmed() -> Stage {
     stage.payments(&[(A::Captured, 3700, 0)]);
     stage.committed("lamp", 1);
     stage.committed("mug", 2);
+    stage
+}
+
+/// Confirmed without a payment, because it costs nothing.
+fn free() -> Stage {
+    let mut stage = Stage::new();
+    let mut free = placed();
+    for line in &mut free.lines {
+        line.unit_price = euro(0);
+    }
+    stage.command(free);
+    stage.reserved("lamp", 1);
+    stage.reserved("mug", 2);
     stage
 }
 
@@ -342,7 +355,7 @@ fn what_is_owed_goes_back_once_it_was_taken() {
     stage.command(shipment("s1", &[("mug", 2)]));
     // As if the capture that the shipment asked for were still under way.
     let order = stage.state.as_mut().unwrap();
-    order.payments.as_mut().unwrap().captured = euro(0);
+    order.payments.as_mut().unwrap().attempts[0].captured = euro(0);
     let told = stage.command(cancel());
     assert!(!told.contains(&"payment.refund".to_owned()), "{told:?}");
     assert_eq!(
@@ -350,6 +363,95 @@ fn what_is_owed_goes_back_once_it_was_taken() {
         ["payment.refund"]
     );
     assert_eq!(stage.payments(&[(A::Captured, 3700, 0)]), [""; 0]);
+}
+
+#[test]
+fn a_refund_that_fails_is_owed_again_until_somebody_has_to_look() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 2)]));
+    stage.command(cancel());
+    let tries = stage.saga.limits.refunds_of_rest_max;
+    for number in 1..tries {
+        assert_eq!(stage.payments(&[(A::Captured, 3700, 0)]), [""; 0]);
+        stage.refunds.last_mut().unwrap().status = RefundStatus::Failed;
+        assert_eq!(
+            stage.payments(&[(A::Captured, 3700, 0)]),
+            ["payment.refund"]
+        );
+        assert_eq!(stage.refunds.len(), number + 1, "each has its own id");
+    }
+    let mut given_up = stage.clone();
+    given_up.refunds.last_mut().unwrap().status = RefundStatus::Failed;
+    assert_eq!(
+        given_up.payments(&[(A::Captured, 3700, 0)]),
+        ["audit Alert refund-impossible"]
+    );
+    stage.refunds.last_mut().unwrap().status = RefundStatus::Succeeded;
+    let refunded = stage.payments(&[(A::PartiallyRefunded, 3700, 2500)]);
+    assert_eq!(refunded, [""; 0]);
+}
+
+#[test]
+fn a_refund_that_the_payments_have_not_heard_of_is_asked_again_with_its_id() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 2)]));
+    stage.command(cancel());
+    let asked = std::mem::take(&mut stage.refunds);
+    assert_eq!(
+        stage.payments(&[(A::Captured, 3700, 0)]),
+        ["payment.refund"]
+    );
+    assert_eq!(stage.refunds, asked);
+}
+
+#[test]
+fn a_disputed_charge_is_not_refunded_before_the_dispute_is_won() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 2)]));
+    stage.payments(&[(A::Disputed, 3700, 0)]);
+    let told = stage.command(cancel());
+    assert!(!told.contains(&"payment.refund".to_owned()), "{told:?}");
+    assert_eq!(stage.payments(&[(A::Won, 3700, 0)]), ["payment.refund"]);
+}
+
+#[test]
+fn an_order_that_owes_nobody_money_is_cancelled_at_once() {
+    let mut free = free();
+    let told = free.command(cancel());
+    assert_eq!(told, ["order.cancelled", "reply Accepted"]);
+
+    let mut unavailable = self::free();
+    assert_eq!(unavailable.commit_failed("mug"), ["order.cancelled"]);
+
+    let mut voided = awaiting_payment();
+    voided.payments(&[(A::Captured, 3700, 0)]);
+    voided.payments(&[(A::Voided, 0, 0)]);
+    let told = voided.command(cancel());
+    assert_eq!(told[0], "order.cancelled");
+}
+
+#[test]
+fn money_that_a_dispute_has_lost_is_not_waited_for() {
+    let mut lost = confirmed();
+    lost.payments(&[(A::Lost, 3700, 0)]);
+    assert_eq!(lost.command(cancel())[0], "order.cancelled");
+
+    let mut disputed = confirmed();
+    disputed.payments(&[(A::Disputed, 3700, 0)]);
+    assert_eq!(disputed.command(cancel())[0], "order.cancelling");
+    let told = disputed.payments(&[(A::Lost, 3700, 0)]);
+    assert_eq!(told, ["order.cancelled"]);
+}
+
+#[test]
+fn an_order_that_has_settled_is_not_cancelling_for_longer_than_its_deadline() {
+    let mut stage = awaiting_payment();
+    stage.command(cancel());
+    // As if the news that settled it had been heard by a version that did not heed it.
+    let lost = stage.payment_event(&[(A::Lost, 3700, 0)], 50);
+    let standing = crate::payment::standing(&lost.body).clone();
+    stage.state.as_mut().unwrap().payments = Some(standing);
+    assert_eq!(stage.pass_deadline(), ["order.cancelled"]);
 }
 
 #[test]
@@ -434,16 +536,9 @@ fn every_wait_ends() {
 
 #[test]
 fn an_order_that_costs_nothing_needs_no_payment() {
-    let mut stage = Stage::new();
-    let mut free = placed();
-    for line in &mut free.lines {
-        line.unit_price = euro(0);
-    }
-    stage.command(free);
-    stage.reserved("lamp", 1);
-    let told = stage.reserved("mug", 2);
-    assert_eq!(told[0], "order.confirmed");
-    assert!(!told.contains(&"payment.start".to_owned()));
+    let stage = free();
+    assert_eq!(stage.order().status, OrderStatus::Confirmed);
+    assert_eq!(stage.order().payment_attempts, 0);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use millrace_avro::events::orders::{
     CaptureMode, OrderCommand, OrderPlaced, OrderState, OrderStatus, PlacedLine, ReservationPart,
 };
 use millrace_avro::events::payments::{
-    AttemptStatus, PaymentCaptured, PaymentEvent, PaymentStanding, PaymentSummary,
+    AttemptStatus, PaymentCaptured, PaymentCommand, PaymentEvent, PaymentStanding, PaymentSummary,
+    RefundPayment, RefundStatus, RefundSummary,
 };
 use millrace_avro::keys::{
     CartId, LocationId, OrderId, PaymentId, ProductId, ReservationId, Sku, UserId,
@@ -23,11 +24,14 @@ use crate::order::{OrderEffect, OrderInput, OrderSaga};
 use crate::transition::{Step, Transition};
 
 /// One order, and the clock.
+#[derive(Clone)]
 pub(super) struct Stage {
     pub(super) saga: OrderSaga,
     pub(super) now: Timestamp,
     pub(super) state: Option<OrderState>,
     pub(super) deadline: Option<Timestamp>,
+    /// What the payments know of refunds.
+    pub(super) refunds: Vec<RefundSummary>,
     events: u64,
     revision: u64,
 }
@@ -82,6 +86,7 @@ impl Stage {
             now: Timestamp::from_millis(1_700_000_000_000),
             state: None,
             deadline: None,
+            refunds: Vec::new(),
             events: 0,
             revision: 0,
         }
@@ -141,7 +146,8 @@ impl Stage {
             attempts: attempts.iter().map(summary).collect(),
             captured: sum(|attempt| attempt.1),
             refunded: sum(|attempt| attempt.2),
-            refunding: euro(0),
+            refunding: self.held(),
+            refunds: self.refunds.clone(),
         };
         self.event(PaymentCaptured {
             order_id: key(),
@@ -149,6 +155,12 @@ impl Stage {
             amount: standing.captured,
             standing,
         })
+    }
+
+    fn held(&self) -> Money {
+        let open = self.refunds.iter();
+        let open = open.filter(|refund| refund.status == RefundStatus::Requested);
+        euro(open.map(|refund| refund.amount.minor).sum())
     }
 
     pub(super) fn hear(&mut self, input: &OrderInput) -> Vec<String> {
@@ -175,7 +187,25 @@ impl Stage {
     fn take(&mut self, step: Step<OrderState, OrderEffect>) -> Vec<String> {
         self.state = step.state;
         self.deadline = step.deadline;
+        for refund in step.effects.iter().filter_map(refund) {
+            self.hold(refund);
+        }
         step.effects.iter().filter_map(name).collect()
+    }
+
+    /// The payments know of a refund from now on, unless they did before.
+    fn hold(&mut self, refund: &RefundPayment) {
+        if self
+            .refunds
+            .iter()
+            .all(|known| known.id != refund.refund_id)
+        {
+            self.refunds.push(RefundSummary {
+                id: refund.refund_id.clone(),
+                status: RefundStatus::Requested,
+                amount: refund.amount,
+            });
+        }
     }
 
     // The answers of the stock.
@@ -240,6 +270,16 @@ fn parts(quantity: i64) -> Vec<ReservationPart> {
         location: LocationId::new("main").unwrap(),
         quantity,
     }]
+}
+
+fn refund(effect: &OrderEffect) -> Option<&RefundPayment> {
+    match effect {
+        OrderEffect::Payment(event) => match &event.body {
+            PaymentCommand::Refund(refund) => Some(refund),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// An effect in short; the view is shown after every change and not worth a word.

@@ -10,6 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::disk::Disk;
 use super::entry::Entry;
 use super::frame::{self, Frame, Location};
@@ -65,7 +67,9 @@ fn read(
 }
 
 fn begin(disk: &dyn Disk, dir: &Path) -> io::Result<Recovered> {
-    let state = State::default();
+    let mut state = State::default();
+    let next_topic = first_topic();
+    state.apply(&Entry::Checkpoint { next_topic }, None);
     let segment = Segment::create(disk, dir, 1, 0)?;
     let end = write_checkpoint(&segment, &state.checkpoint())?;
     let mut manifest = Manifest::default();
@@ -79,6 +83,18 @@ fn begin(disk: &dyn Disk, dir: &Path) -> io::Result<Recovered> {
         segment: Arc::new(segment),
         end,
     })
+}
+
+/// The number of a fresh log's first topic: at random, so that its topics are told from those of
+/// another log.
+fn first_topic() -> u32 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "made once per log, then kept in its journal"
+    )]
+    let random = Uuid::new_v4().as_u128() as u32;
+    // The upper half is room for the topics to come.
+    1 + random / 2
 }
 
 /// The error for a directory that cannot be used.

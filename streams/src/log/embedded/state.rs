@@ -49,11 +49,12 @@ impl Partition {
         self.sections.get(index)
     }
 
-    /// Both ends.
+    /// Both ends. What is written is committed.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds {
             start: self.start,
             end: self.end,
+            high_watermark: self.end,
         }
     }
 
@@ -212,8 +213,9 @@ impl State {
 
     /// All topics by name, as the log port tells them.
     pub(super) fn topic_infos(&self) -> Vec<TopicInfo> {
-        let infos = self.topics.values().map(|topic| TopicInfo {
+        let infos = self.topics.iter().map(|(id, topic)| TopicInfo {
             name: Arc::clone(&topic.name),
+            id: Some(id.0.into()),
             partitions: number(topic.partitions.len()),
         });
         let mut infos: Vec<_> = infos.collect();
@@ -298,7 +300,11 @@ impl State {
     }
 }
 
-const NO_RECORDS: Bounds = Bounds { start: 0, end: 0 };
+const NO_RECORDS: Bounds = Bounds {
+    start: 0,
+    end: 0,
+    high_watermark: 0,
+};
 
 /// The error that names a missing topic.
 pub(super) fn no_topic(name: &str) -> LogError {

@@ -38,7 +38,7 @@ impl Admin {
         })
     }
 
-    /// Every topic but Kafka's own, by name.
+    /// Every topic but Kafka's own, by name, without its id.
     pub(super) fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
         let metadata = self
             .client
@@ -50,6 +50,7 @@ impl Admin {
             .filter(|topic| !topic.name().starts_with(KAFKA_INTERNAL))
             .map(|topic| TopicInfo {
                 name: topic.name().into(),
+                id: None,
                 partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
             })
             .collect();

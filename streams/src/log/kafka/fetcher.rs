@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset as KafkaOffset;
 use rdkafka::config::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::ffi::{Consumer, NativeError};
 use super::lists::{list_at, list_of};
+use super::question::Question;
 use super::sorter::{Failure, Seat, Seats};
 use crate::log::{Bounds, CommittedOffset, LogError, Offset, RecordBatch, TopicPartition};
 
@@ -23,10 +24,20 @@ const ONE_ANSWER: Duration = Duration::from_secs(2);
 /// How soon to ask again after a passing error.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// By which rule a partition ends.
+#[derive(Clone, Copy)]
+enum By {
+    /// Where the consumer's isolation level lets it read.
+    Isolation,
+    /// Behind everything that was written.
+    HighWatermark,
+}
+
 /// A consumer, what it is assigned, and how far it has read.
 pub(super) struct Fetcher {
     consumer: Consumer,
     timeout: Duration,
+    question: Question,
     seats: Seats,
     /// Topics that are known to exist, with their partitions.
     partitions: HashMap<Arc<str>, i32>,
@@ -38,12 +49,13 @@ impl Fetcher {
         Ok(Self {
             consumer: Consumer::start(config).map_err(config_error)?,
             timeout,
+            question: Question::start("committed-offsets")?,
             seats: Seats::default(),
             partitions: HashMap::new(),
         })
     }
 
-    /// The first offset and the end, in the order of `partitions`.
+    /// The first offset and the ends, in the order of `partitions`.
     pub(super) fn bounds(
         &mut self,
         partitions: &[TopicPartition],
@@ -51,10 +63,18 @@ impl Fetcher {
         partitions
             .iter()
             .try_for_each(|partition| self.check_exists(partition))?;
-        let starts = self.offsets_at(partitions, KafkaOffset::Beginning)?;
-        let ends = self.offsets_at(partitions, KafkaOffset::End)?;
-        let bounds = starts.into_iter().zip(ends);
-        Ok(bounds.map(|(start, end)| Bounds { start, end }).collect())
+        let starts = self.offsets_at(partitions, KafkaOffset::Beginning, By::Isolation)?;
+        let ends = self.offsets_at(partitions, KafkaOffset::End, By::Isolation)?;
+        // Asked for last: what was written meanwhile is in front of it.
+        let written = self.offsets_at(partitions, KafkaOffset::End, By::HighWatermark)?;
+        let bounds = starts.into_iter().zip(ends).zip(written);
+        Ok(bounds
+            .map(|((start, end), written)| Bounds {
+                start,
+                end,
+                high_watermark: written.max(end),
+            })
+            .collect())
     }
 
     /// The offsets that the consumer's group has committed, in the order of `partitions`.
@@ -67,37 +87,51 @@ impl Fetcher {
         }
         let list = self.patiently(|consumer, timeout| {
             let list = list_of(partitions);
-            consumer.committed(&list, timeout)?;
+            consumer.group_offsets().fill_in(&list, timeout)?;
             Ok(list)
         })?;
-        list.elements()
-            .iter()
-            .map(|element| {
-                element
-                    .error()
-                    .map_err(|error| LogError::Unavailable(error.to_string()))?;
-                Ok(match element.offset() {
-                    KafkaOffset::Offset(offset) => Some(CommittedOffset {
-                        offset,
-                        metadata: element.metadata().to_owned(),
-                    }),
-                    _ => None,
-                })
-            })
-            .collect()
+        offsets_in(&list)
+    }
+
+    /// As [`Fetcher::committed`], without waiting: `None` until the answer is there.
+    pub(super) fn poll_committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
+        if partitions.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let group = self.consumer.group_offsets();
+        self.question.poll(partitions, move |partitions| {
+            let list = list_of(partitions);
+            match group.fill_in(&list, ONE_ANSWER) {
+                Ok(()) => offsets_in(&list),
+                Err(error) if is_final(error.code) => Err(config_error(error)),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+    }
+
+    /// What was asked for before may not be true any more.
+    pub(super) fn forget_question(&mut self) {
+        self.question.forget();
     }
 
     fn offsets_at(
         &self,
         partitions: &[TopicPartition],
         time: KafkaOffset,
+        by: By,
     ) -> Result<Vec<Offset>, LogError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         self.patiently(|consumer, timeout| {
             let list = list_at(partitions.iter().map(|partition| (partition, time)));
-            consumer.offsets_for_times(&list, timeout)?;
+            match by {
+                By::Isolation => consumer.offsets_for_times(&list, timeout)?,
+                By::HighWatermark => consumer.offsets_uncommitted(&list, timeout)?,
+            }
             let elements = list.elements();
             let offsets = elements.iter().map(|element| match element.offset() {
                 KafkaOffset::Offset(offset) if element.error().is_ok() => Ok(offset),
@@ -266,6 +300,24 @@ impl Fetcher {
     pub(super) fn recycle(&mut self, batch: RecordBatch) {
         self.seats.recycle(batch);
     }
+}
+
+/// The offsets that were filled in.
+fn offsets_in(list: &TopicPartitionList) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+    let elements = list.elements();
+    let offsets = elements.iter().map(|element| {
+        element
+            .error()
+            .map_err(|error| LogError::Unavailable(error.to_string()))?;
+        Ok(match element.offset() {
+            KafkaOffset::Offset(offset) => Some(CommittedOffset {
+                offset,
+                metadata: element.metadata().to_owned(),
+            }),
+            _ => None,
+        })
+    });
+    offsets.collect()
 }
 
 /// Errors that asking again does not mend.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::failure::Cause;
 use super::fetcher::Fetcher;
 use super::ffi::GroupIdentity;
 use super::heartbeat::Heartbeats;
 use super::lists::list_to_commit;
 use super::options::KafkaOptions;
-use super::transaction::{Cause, Transactor};
+use super::transaction::Transactor;
 use crate::log::{
     Assignment, Bounds, CommitError, Committed, CommittedOffset, HeldTasks, Isolation, LogError,
     Member, Offset, OutputBatch, RecordBatch, Seat, TopicPartition,
@@ -79,6 +80,8 @@ impl Member for KafkaMember {
     }
 
     fn confirm(&mut self, held: &HeldTasks) -> Result<(), LogError> {
+        // Tasks that come back were somebody else's meanwhile.
+        self.fetcher.forget_question();
         self.heartbeats.confirm(held)
     }
 
@@ -88,6 +91,17 @@ impl Member for KafkaMember {
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
         self.transactor.await_ready()?;
         self.fetcher.committed(partitions)
+    }
+
+    fn poll_committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
+        if !self.transactor.poll_ready()? {
+            return Ok(None);
+        }
+        self.transactor.await_ready()?;
+        self.fetcher.poll_committed(partitions)
     }
 
     fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError> {
@@ -125,6 +139,7 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
+        self.fetcher.forget_question();
         let group = self.identity(offsets).inspect_err(|_| {
             self.transactor.refuse();
         })?;
@@ -139,6 +154,7 @@ impl Member for KafkaMember {
     }
 
     fn recover(&mut self) -> Result<(), LogError> {
+        self.fetcher.forget_question();
         let recovered = self.transactor.recover();
         if let Err(LogError::MemberLost(why)) = &recovered {
             self.heartbeats.lose(why);
@@ -148,6 +164,7 @@ impl Member for KafkaMember {
     }
 
     fn rejoin(&mut self) -> Result<(), LogError> {
+        self.fetcher.forget_question();
         self.fetcher.assign(&[])?;
         self.transactor.restart()?;
         self.heartbeats.rejoin();

@@ -45,6 +45,8 @@ pub(super) struct Membership {
     introduce: bool,
     /// An assignment that the stream thread has not seen yet.
     news: Option<Assignment>,
+    /// True if there was any yet.
+    told: bool,
     /// A status that keeps the group from working, and since when.
     trouble: Option<(i8, Instant)>,
 }
@@ -75,6 +77,7 @@ impl Membership {
             known_version: None,
             introduce: true,
             news: None,
+            told: false,
             trouble: None,
         }
     }
@@ -204,6 +207,10 @@ impl Membership {
         if let Some(error) = self.judge(&response.statuses, now) {
             return Verdict::Stop(error);
         }
+        // While the group is not ready, no task means nothing yet.
+        if !self.told && self.trouble.is_none() {
+            self.tell();
+        }
         Verdict::Continue(self.pace(response.interval_ms, now))
     }
 
@@ -212,6 +219,11 @@ impl Membership {
             return;
         }
         self.target = tasks;
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.told = true;
         let mut standby = self.target.standby.clone();
         standby.extend(&self.target.warmup);
         standby.sort_unstable();
@@ -408,6 +420,22 @@ mod tests {
             Some(tasks(&[0, 1]))
         );
         member.answered(answer(1, Some(&[0, 1])), 0, now);
+        assert_eq!(member.take_news(), None);
+    }
+
+    #[test]
+    fn a_member_without_tasks_is_told_so_once_the_group_is_ready() {
+        let now = Instant::now();
+        let mut member = member(now);
+        let delayed = HeartbeatResponse {
+            statuses: vec![(5, "The assignment is delayed.".into())],
+            ..answer(1, Some(&[]))
+        };
+        member.answered(delayed, 0, now);
+        assert_eq!(member.take_news(), None);
+        member.answered(answer(2, None), 0, now);
+        assert_eq!(member.take_news().map(|news| news.active), Some(Vec::new()));
+        member.answered(answer(2, None), 0, now);
         assert_eq!(member.take_news(), None);
     }
 

@@ -33,6 +33,7 @@
 
 mod admin;
 mod context;
+mod failure;
 mod fetcher;
 mod ffi;
 mod group_settings;
@@ -42,9 +43,11 @@ mod member;
 mod membership;
 mod options;
 mod outbox;
+mod question;
 mod reader;
 mod requests;
 mod sorter;
+mod topic_ids;
 mod transaction;
 mod watchdog;
 mod wire;
@@ -62,6 +65,7 @@ use self::heartbeat::addresses;
 use self::member::{KafkaMember, committed_offsets};
 use self::reader::KafkaReader;
 use self::requests::speaks_streams_groups;
+use self::topic_ids::topic_ids;
 use self::wire::Connection;
 use self::writer::KafkaWriter;
 use crate::log::{
@@ -110,7 +114,12 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-        self.admin.topics()
+        let ids = topic_ids(&self.options)?;
+        let mut topics = self.admin.topics()?;
+        for topic in &mut topics {
+            topic.id = ids.get(&*topic.name).copied();
+        }
+        Ok(topics)
     }
 
     fn join(&self, seat: Seat) -> Result<Box<dyn Member>, LogError> {

@@ -25,8 +25,9 @@ pub struct KafkaOptions {
     pub group_settings: Vec<(String, String)>,
     /// How long a question to the cluster (offsets, metadata, topics) may take.
     pub request_timeout: Duration,
-    /// How long one call on a transaction may take. A watchdog ends it a little later, because the
-    /// library's own time-out does not hold while a coordinator is down.
+    /// How long one call on a transaction may take, and half of what a commit may, which makes
+    /// three of them. A watchdog sees to it, because the library's own time-out does not hold while
+    /// a coordinator is down.
     pub transaction_call_timeout: Duration,
     /// How long the group waits for a member to give up a revoked task.
     pub rebalance_timeout: Duration,

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::types::RDKafkaErrorCode;
 
+use super::failure::{Cause, Failure, cause_of, send_error, start_error};
 use super::ffi::{GroupIdentity, NativeError, Producer};
 use super::options::KafkaOptions;
 use super::outbox::Outbox;
@@ -43,17 +43,6 @@ enum Stage {
     Ready(Active),
     /// Over; [`Transactor::recover`] makes a new producer.
     Broken(Cause),
-}
-
-/// Why a transaction was cut off, as far as it tells something about the member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Another producer has taken the transactional id.
-    Fenced,
-    /// The group does not know the member.
-    UnknownMember,
-    /// Nothing of the kind.
-    Other,
 }
 
 struct Active {
@@ -234,6 +223,10 @@ impl Transactor {
         if self.cause() == Cause::Fenced {
             return Err(self.fenced());
         }
+        if matches!(self.stage, Stage::Starting(..)) {
+            // It has not begun anything yet.
+            return self.await_ready();
+        }
         // The old one first: two of them would fence each other.
         self.stage = Stage::Broken(Cause::Other);
         self.begin_start()?;
@@ -310,9 +303,9 @@ impl Active {
         self.open().map_err(Failure::before_the_end)?;
         let step = Arc::new(Step::default());
         let (theirs, producer) = (Arc::clone(&step), Arc::clone(&self.producer));
-        // Three calls, each within its time-out.
-        let within = timeout * 3 + WATCHDOG_SLACK;
-        let calls = move || commit_calls(&producer, &offsets, &group, timeout, &theirs);
+        let within = (timeout * 2).max(timeout + WATCHDOG_SLACK);
+        let time = Allowance::new(within - WATCHDOG_SLACK, timeout);
+        let calls = move || commit_calls(&producer, &offsets, &group, time, &theirs);
         match self.watchdog.run(within, calls) {
             Ok(result) => result?,
             Err(_) => return Err(step.give_up()),
@@ -322,20 +315,42 @@ impl Active {
     }
 }
 
+/// The time that several calls have between them, and the most that each of them may take.
+#[derive(Clone, Copy)]
+struct Allowance {
+    until: Instant,
+    each: Duration,
+}
+
+impl Allowance {
+    fn new(in_all: Duration, each: Duration) -> Self {
+        let until = Instant::now() + in_all;
+        Self { until, each }
+    }
+
+    /// What the next call may take.
+    fn left(self) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        left.min(self.each)
+    }
+}
+
 /// The calls of a commit, in order. Before the last of them nothing can have taken effect.
 fn commit_calls(
     producer: &Producer,
     offsets: &TopicPartitionList,
     group: &GroupIdentity,
-    timeout: Duration,
+    time: Allowance,
     step: &Step,
 ) -> Result<(), Failure> {
     if offsets.count() > 0 {
         producer
-            .send_offsets(offsets, group, timeout)
+            .send_offsets(offsets, group, time.left())
             .map_err(Failure::before_the_end)?;
     }
-    producer.flush(timeout).map_err(Failure::before_the_end)?;
+    producer
+        .flush(time.left())
+        .map_err(Failure::before_the_end)?;
     if let Some(failure) = producer.failure() {
         return Err(Failure::before_the_end(failure));
     }
@@ -343,7 +358,7 @@ fn commit_calls(
         return Err(Failure::before_the_end(stuck()));
     }
     producer
-        .commit_transaction(timeout)
+        .commit_transaction(time.left())
         .map_err(Failure::at_the_end)
 }
 
@@ -380,66 +395,6 @@ impl Step {
     }
 }
 
-/// Why a commit is no clean success.
-struct Failure {
-    error: CommitError,
-    cause: Cause,
-}
-
-impl Failure {
-    /// The broker was not yet asked to end the transaction.
-    fn before_the_end(error: NativeError) -> Self {
-        let cause = cause_of(&error);
-        let kind = if cause == Cause::Fenced || is_refused_member(error.code) {
-            CommitError::Fenced
-        } else {
-            CommitError::Aborted
-        };
-        Self {
-            error: kind(error.text),
-            cause,
-        }
-    }
-
-    /// The broker was asked, perhaps more than once: even a refusal may be the answer to the
-    /// second time, after the first took effect. Only an error of the transaction itself is clear.
-    fn at_the_end(error: NativeError) -> Self {
-        let cause = cause_of(&error);
-        let kind = if error.abortable && cause == Cause::Other {
-            CommitError::Aborted
-        } else {
-            CommitError::Unknown
-        };
-        Self {
-            error: kind(error.text),
-            cause,
-        }
-    }
-}
-
-/// The group does not accept this member's epoch for these partitions.
-fn is_refused_member(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::FencedInstanceId
-            | RDKafkaErrorCode::FencedMemberEpoch
-            | RDKafkaErrorCode::StaleMemberEpoch
-    )
-}
-
-fn cause_of(error: &NativeError) -> Cause {
-    match error.code {
-        RDKafkaErrorCode::Fenced
-        | RDKafkaErrorCode::ProducerFenced
-        | RDKafkaErrorCode::InvalidProducerEpoch
-        | RDKafkaErrorCode::InvalidProducerIdMapping => Cause::Fenced,
-        RDKafkaErrorCode::UnknownMemberId => Cause::UnknownMember,
-        _ => Cause::Other,
-    }
-}
-
 fn stuck() -> NativeError {
     NativeError::timed_out("the coordinator does not answer")
 }
@@ -448,31 +403,44 @@ fn recover_first() -> LogError {
     LogError::Unavailable("the transaction was cut off; recover first".into())
 }
 
-fn start_error(error: NativeError) -> LogError {
-    match error.code {
-        RDKafkaErrorCode::InvalidArgument
-        | RDKafkaErrorCode::InvalidTransactionTimeout
-        | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => LogError::Config(error.text),
-        _ => LogError::Unavailable(error.text),
-    }
-}
-
-fn send_error(error: &NativeError) -> LogError {
-    match error.code {
-        RDKafkaErrorCode::UnknownTopic
-        | RDKafkaErrorCode::UnknownPartition
-        | RDKafkaErrorCode::UnknownTopicOrPartition
-        | RDKafkaErrorCode::TopicAuthorizationFailed => {
-            LogError::Config(format!("cannot write: {}", error.text))
-        }
-        _ => LogError::Unavailable(error.text.clone()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{OffsetReset, TopologyMetadata};
+
+    fn seat() -> Seat {
+        Seat {
+            application: "app".into(),
+            process_id: "p".into(),
+            member_id: "m".into(),
+            endpoint: None,
+            topology: Arc::new(TopologyMetadata::default()),
+            offset_reset: OffsetReset::Earliest,
+            fetch_bytes_max: 1 << 20,
+            transaction_timeout: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn a_recovery_waits_for_a_start_that_is_under_way_and_begins_no_second() {
+        let mut options = KafkaOptions::new("127.0.0.1:1");
+        options.transaction_call_timeout = Duration::from_millis(10);
+        let mut transactor = Transactor::start(&options, &seat()).expect("a thread");
+        let watchdog = Watchdog::start("test").expect("a thread");
+        let first = watchdog.begin(|| Err(NativeError::timed_out("the first start")));
+        transactor.stage = Stage::Starting(watchdog, first);
+        let answer = transactor.recover();
+        let told = LogError::Unavailable("the first start".into());
+        assert_eq!(answer, Err(told));
+    }
+
+    #[test]
+    fn the_calls_of_a_commit_share_their_time() {
+        let time = Allowance::new(Duration::from_secs(25), Duration::from_secs(15));
+        assert_eq!(time.left(), Duration::from_secs(15));
+        let spent = Allowance::new(Duration::ZERO, Duration::from_secs(15));
+        assert_eq!(spent.left(), Duration::ZERO);
+    }
 
     #[test]
     fn giving_up_before_the_end_keeps_the_end_from_happening() {

@@ -116,6 +116,10 @@ impl<'a> Decoder<'a> {
         self.fixed().map(i32::from_be_bytes)
     }
 
+    pub(super) fn u128(&mut self) -> io::Result<u128> {
+        self.fixed().map(u128::from_be_bytes)
+    }
+
     fn varint(&mut self) -> io::Result<u32> {
         let mut value = 0;
         for shift in (0..35).step_by(7) {

@@ -60,6 +60,8 @@ pub(super) struct SimMember {
     fetcher: Fetcher,
     /// What the group has told last.
     assignment: Assignment,
+    /// True if it has told anything yet.
+    told: bool,
     /// What was confirmed since then; every heartbeat repeats it, so none of them matters. A member
     /// that was told nothing yet holds nothing.
     held: Option<HeldTasks>,
@@ -82,6 +84,7 @@ impl SimMember {
             producer,
             state: State::Idle,
             assignment: Assignment::default(),
+            told: false,
             held: Some(HeldTasks::default()),
             last_offsets: BTreeMap::new(),
         })
@@ -205,7 +208,8 @@ impl Member for SimMember {
         };
         let before = std::mem::replace(&mut self.assignment, answer);
         let now = &self.assignment;
-        if before.active == now.active && before.standby == now.standby {
+        let told = std::mem::replace(&mut self.told, true);
+        if told && before.active == now.active && before.standby == now.standby {
             return Ok(None);
         }
         self.held = None;
@@ -402,6 +406,7 @@ impl SimMember {
         self.producer = producer;
         self.state = State::Idle;
         self.assignment = Assignment::default();
+        self.told = false;
         self.held = Some(HeldTasks::default());
         self.last_offsets.clear();
     }

@@ -123,7 +123,11 @@ impl Partition {
             Isolation::ReadUncommitted => self.end(),
         };
         let start = self.start.min(end);
-        Bounds { start, end }
+        Bounds {
+            start,
+            end,
+            high_watermark: self.end(),
+        }
     }
 
     /// True if a reader may go on from `offset`.

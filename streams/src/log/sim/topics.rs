@@ -67,6 +67,7 @@ impl Topics {
     pub(super) fn infos(&self) -> Vec<TopicInfo> {
         let info = |(name, topic): (&Arc<str>, &Topic)| TopicInfo {
             name: Arc::clone(name),
+            id: Some(topic.id.into()),
             partitions: count(topic),
         };
         self.by_name.iter().map(info).collect()

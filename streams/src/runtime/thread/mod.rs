@@ -1,23 +1,26 @@
 //! A stream thread: one member of the group, which runs the tasks that the group gives it.
 //!
 //! [`StreamThread::step`] does one round: follow the assignment, restore, fetch, process, tick,
-//! commit. It is driven by a loop on a thread of its own, or by the simulation, step by step.
+//! commit, warm. It is driven by a loop on a thread of its own, or by the simulation, step by step.
 //!
 //! Whatever goes wrong with a transaction, there is one way back: [`Member::recover`], drop what is
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
 //! go on. A store is never ahead of the log, so nothing is ever wiped for it.
 
+mod failures;
 mod panics;
 mod tasks;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use failures::Failures;
 use panics::Panics;
 
-use crate::error::{Error, ProcessError};
+use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
     Assignment, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
@@ -26,7 +29,6 @@ use crate::log::{
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::Shared;
-use crate::serde::SerdeError;
 use crate::task::{Inputs, Task};
 use crate::time::Timestamp;
 
@@ -71,6 +73,8 @@ pub struct StreamThread {
     running: BTreeMap<TaskId, Task>,
     /// The assignment that is not followed to its end yet: an error on the way leaves it here.
     target: Option<Assignment>,
+    /// True if an assignment of this membership was followed to its end.
+    has_assignment: bool,
     /// Tasks that are being restored, and standbys.
     restoring: BTreeMap<TaskId, Restoring>,
     outputs: OutputBatch,
@@ -82,8 +86,11 @@ pub struct StreamThread {
     /// Set when the group has removed the member: the next step joins again.
     needs_rejoin: bool,
     panics: Panics,
+    failures: Failures,
     /// True if the last fetch found nothing.
     drained: bool,
+    /// True if a store is not warm yet: then there is always something to do.
+    warms: bool,
     last_tick: Option<Duration>,
     fetched: Vec<RecordBatch>,
     used: Vec<RecordBatch>,
@@ -109,6 +116,7 @@ impl StreamThread {
             globals,
             running: BTreeMap::new(),
             target: None,
+            has_assignment: false,
             restoring: BTreeMap::new(),
             outputs: OutputBatch::new(),
             sent_bytes: 0,
@@ -116,7 +124,9 @@ impl StreamThread {
             needs_recovery: false,
             needs_rejoin: false,
             panics: Panics::default(),
+            failures: Failures::default(),
             drained: false,
+            warms: false,
             last_tick: None,
             fetched: Vec::new(),
             used: Vec::new(),
@@ -134,9 +144,9 @@ impl StreamThread {
         }
     }
 
-    /// True if every assigned task runs.
+    /// True if the group has told the thread its tasks, and all of them run.
     pub fn is_restored(&self) -> bool {
-        self.restoring.values().all(|task| !task.active)
+        self.has_assignment && self.restoring.values().all(|task| !task.active)
     }
 
     /// True if every assigned task runs and nothing waits to be committed.
@@ -181,11 +191,17 @@ impl StreamThread {
         let now = self.shared.moment();
         self.tick(now)?;
         busy |= self.commit_if_due(now)?;
+        self.warm_stores(busy)?;
         Ok(if busy { Progress::Busy } else { Progress::Idle })
     }
 
     /// Decides what an error means for the thread.
     fn handle(&mut self, error: Error) -> Result<Progress, Error> {
+        if let Some(reason) = error.unavailable() {
+            tracing::warn!(%reason, "log or serde unavailable");
+            self.needs_recovery = true;
+            return Ok(Progress::Unavailable);
+        }
         match error {
             Error::Log(LogError::MemberLost(reason)) => {
                 tracing::warn!(%reason, "member lost; closing its tasks and joining again");
@@ -193,30 +209,7 @@ impl StreamThread {
                 self.lose_tasks()?;
                 Ok(Progress::Busy)
             }
-            Error::Log(LogError::Unavailable(reason)) => {
-                tracing::warn!(%reason, "log unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Process {
-                source:
-                    ProcessError::Input(SerdeError::Unavailable { reason })
-                    | ProcessError::Serde(SerdeError::Unavailable { reason }),
-                ..
-            } => {
-                tracing::warn!(%reason, "serde unavailable");
-                self.needs_recovery = true;
-                Ok(Progress::Unavailable)
-            }
-            Error::Panicked {
-                task,
-                record,
-                message,
-            } => self.after_panic(task, record, message),
-            error => {
-                self.needs_recovery = true;
-                Err(error)
-            }
+            error => self.after_failure(error),
         }
     }
 
@@ -246,6 +239,7 @@ impl StreamThread {
         self.sent_bytes = 0;
         self.needs_recovery = false;
         self.target = None;
+        self.has_assignment = false;
         self.policy.clean(self.shared.moment().elapsed);
         for task in self.running.values_mut() {
             for store in task.stores_mut() {
@@ -318,6 +312,9 @@ impl StreamThread {
     }
 
     fn idle_wait(&self, now: Moment) -> Duration {
+        if self.warms {
+            return Duration::ZERO;
+        }
         if !self.is_restored() {
             return Duration::from_millis(1);
         }
@@ -360,7 +357,7 @@ impl StreamThread {
                 self.policy.dirty(now.elapsed);
             }
         }
-        Ok(())
+        self.flush_stores(now)
     }
 
     // --- commit
@@ -402,18 +399,12 @@ impl StreamThread {
         self.send()?;
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
-            Err(error) => {
-                let application = self.shared.application.clone();
-                metrics::counter!("commit_failures_total", "application" => application)
-                    .increment(1);
-                tracing::warn!(%error, application = %self.shared.application, "commit failed");
-                return self.recover();
-            }
+            Err(error) => return self.after_failed_commit(error),
         };
+        self.failures = Failures::default();
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
             self.panics.committed(task);
-            task.flush_stores(now.wall_clock)?;
         }
         self.sent_bytes = 0;
         self.policy.clean(self.shared.moment().elapsed);

@@ -1,16 +1,17 @@
-//! What becomes of a task that panics.
+//! What becomes of a task that panics, or fails with something half done.
 //!
 //! The transaction that it has broken off is aborted, and every task of the thread is made anew from
-//! committed state: nothing half done stays. Then it depends on where the panic was. At a record,
-//! the process handler decides, and the record is not tried again. Elsewhere, in a punctuation or at
-//! a commit, or if the handler fails, the task waits and is tried again, while the thread's other
-//! tasks go on; after too many times the application stops.
+//! committed state: nothing half done stays. Then it depends on where that was. At a record, the
+//! handler decides, and the record is not tried again. Elsewhere, in a punctuation or at a commit,
+//! the task waits and is tried again, while the thread's other tasks go on; after too many times the
+//! application stops. If the handler says to fail, a panic is tried again like that, and an error
+//! stops the application at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Progress, StreamThread};
-use crate::error::Error;
+use crate::error::{Error, ProcessError};
 use crate::log::{Position, TaskId};
 use crate::task::{OnError, Task};
 
@@ -18,14 +19,14 @@ use crate::task::{OnError, Task};
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A task that ran this long without a panic has got over those before.
+/// A task that ran this long without a failure has got over those before.
 const CALM: Duration = Duration::from_secs(60);
 
-/// The panics of a thread's tasks that they have not got over.
+/// The failures of a thread's tasks that they have not got over.
 #[derive(Debug, Default)]
 pub(super) struct Panics {
     tries: BTreeMap<TaskId, Tries>,
-    set_aside: BTreeMap<TaskId, (Position, String)>,
+    set_aside: BTreeMap<TaskId, (Position, ProcessError)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +37,7 @@ struct Tries {
 }
 
 impl Panics {
-    /// Counts a panic and holds the task back for a while; false if it was the last try.
+    /// Counts a failure and holds the task back for a while; false if it was the last try.
     fn hold(&mut self, task: TaskId, now: Duration, retries: u32) -> bool {
         let tries = self.tries.entry(task).or_default();
         if now.saturating_sub(tries.until) > CALM {
@@ -56,10 +57,10 @@ impl Panics {
         self.tries.get(&task).is_some_and(|tries| now < tries.until)
     }
 
-    /// Tells a task that was made anew at which record it has panicked before.
+    /// Tells a task that was made anew at which record it has failed before.
     pub(super) fn tell(&self, task: &mut Task) {
-        if let Some((record, message)) = self.set_aside.get(&task.id()) {
-            task.set_aside(record.clone(), message.clone());
+        if let Some((record, fault)) = self.set_aside.get(&task.id()) {
+            task.set_aside(record.clone(), fault.clone());
         }
     }
 
@@ -76,33 +77,35 @@ impl Panics {
 }
 
 impl StreamThread {
-    /// Decides what becomes of a task that has panicked.
-    pub(super) fn after_panic(
-        &mut self,
-        task: TaskId,
-        record: Option<Position>,
-        message: String,
-    ) -> Result<Progress, Error> {
+    /// Decides what becomes of a task that has failed; answers the error if the application stops.
+    pub(super) fn after_failure(&mut self, error: Error) -> Result<Progress, Error> {
         self.needs_recovery = true;
-        metrics::counter!("task_panics_total").increment(1);
-        let config = &self.shared.config;
-        let fails = config.errors.process == OnError::Fail;
-        if let Some(record) = record.clone().filter(|_| !fails) {
+        if matches!(error, Error::Panicked { .. }) {
+            metrics::counter!("task_panics_total").increment(1);
+        }
+        let errors = self.shared.config.errors;
+        let goes_on = |fault: &ProcessError| errors.for_error(fault) != OnError::Fail;
+        let record = error.at_record().filter(|(_, _, fault)| goes_on(fault));
+        if let Some((task, record, fault)) = record {
             let Position { partition, offset } = &record;
-            tracing::error!(%task, %partition, offset, %message, "task panicked; its record goes");
-            self.panics.set_aside.insert(task, (record, message));
+            tracing::error!(%task, %partition, offset, %fault, "task failed; its record goes");
+            self.panics.set_aside.insert(task, (record, fault));
             return Ok(Progress::Busy);
         }
+        let task = match &error {
+            Error::Panicked { task, .. } => *task,
+            Error::Task { task, source } if goes_on(source) => *task,
+            _ => return Err(error),
+        };
         let now = self.shared.moment().elapsed;
-        if self.panics.hold(task, now, config.panic_retries) {
-            tracing::error!(%task, %message, "task panicked; it is made anew and tried again");
-            return Ok(Progress::Busy);
+        if !self
+            .panics
+            .hold(task, now, self.shared.config.panic_retries)
+        {
+            return Err(error);
         }
-        Err(Error::Panicked {
-            task,
-            record,
-            message,
-        })
+        tracing::error!(%error, "task failed; it is made anew and tried again");
+        Ok(Progress::Busy)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::StreamThread;
 use crate::error::Error;
 use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition};
+use crate::runtime::changelogs::Changelogs;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::OpeningTask;
 
@@ -38,6 +39,7 @@ impl StreamThread {
         self.assign_changelogs()?;
         self.member.confirm(&self.held())?;
         self.target = None;
+        self.has_assignment = true;
         Ok(true)
     }
 
@@ -147,14 +149,18 @@ impl StreamThread {
         let busy = self.apply_changelogs()?;
         let now = self.shared.moment().elapsed;
         let runs = |task: &&Restoring| {
-            task.active && task.is_restored() && !self.panics.holds(task.id, now)
+            let held = self.failures.hold(now) || self.panics.holds(task.id, now);
+            task.active && task.is_restored() && !held
         };
         let tasks = self.restoring.values().filter(runs);
         let restored: Vec<TaskId> = tasks.map(|task| task.id).collect();
         if restored.is_empty() {
             return Ok(busy);
         }
-        for (id, begin) in self.begins(restored)? {
+        let Some(begins) = self.begins(restored)? else {
+            return Ok(busy);
+        };
+        for (id, begin) in begins {
             self.activate(id, begin)?;
         }
         self.assign_inputs()?;
@@ -164,6 +170,7 @@ impl StreamThread {
 
     /// Finds out how far each changelog goes. The committed offsets are read first: that waits for
     /// a commit that the task's owner before this one has under way, so that the end is behind it.
+    /// The other tasks go on meanwhile.
     pub(super) fn begin_restores(&mut self) -> Result<(), Error> {
         let waiting: Vec<TaskId> = self
             .restoring
@@ -175,7 +182,10 @@ impl StreamThread {
             return Ok(());
         }
         // One question for all tasks: each may wait behind a fetch that is under way.
-        self.member.committed(&self.inputs_of(&waiting))?;
+        let inputs = self.inputs_of(&waiting);
+        if self.member.poll_committed(&inputs)?.is_none() {
+            return Ok(());
+        }
         let waits = |task: &&mut Restoring| waiting.contains(&task.id);
         let tasks = self
             .restoring
@@ -183,9 +193,10 @@ impl StreamThread {
             .filter(|task| waiting.contains(&task.id));
         let changelogs: Vec<_> = tasks.flat_map(Restoring::changelogs).collect();
         let mut bounds = self.reader.bounds(&changelogs)?.into_iter();
+        let now = Changelogs::look(&*self.shared.log, self.shared.moment().wall_clock)?;
         for task in self.restoring.values_mut().filter(waits) {
             let own: Vec<_> = bounds.by_ref().take(task.changelogs().len()).collect();
-            task.begin(&own)?;
+            task.begin(&own, &now)?;
         }
         self.assign_changelogs()
     }
@@ -216,7 +227,7 @@ impl StreamThread {
             Err(error) => return Err(error.into()),
         }
         let busy = !batches.is_empty();
-        let now = self.shared.moment().wall_clock;
+        let now = self.shared.moment().elapsed;
         for batch in batches.drain(..) {
             for task in self.restoring.values_mut() {
                 if task.apply(&batch, now)? {
@@ -228,16 +239,19 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Where each of these tasks begins. One question for all of them, as with their changelogs.
-    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, Begin)>, Error> {
+    /// Where each of these tasks begins, once that is known. One question for all of them, as with
+    /// their changelogs.
+    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Option<Vec<(TaskId, Begin)>>, Error> {
         let partitions = self.inputs_of(&tasks);
-        let committed = self.member.committed(&partitions)?;
+        let Some(committed) = self.member.poll_committed(&partitions)? else {
+            return Ok(None);
+        };
         let mut begin = self.begin_offsets(&partitions, committed)?.into_iter();
         let own = |id| {
             let inputs = self.shared.input_partitions(id).len();
             (id, begin.by_ref().take(inputs).collect())
         };
-        Ok(tasks.into_iter().map(own).collect())
+        Ok(Some(tasks.into_iter().map(own).collect()))
     }
 
     /// Makes a restored task run. What the log may refuse, and code of the topology that may panic,

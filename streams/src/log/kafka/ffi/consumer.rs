@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -11,7 +12,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
-use super::{Client, NativeError, bytes_of, check_code, ms};
+use super::{Client, NativeError, bytes_of, check_code, ms, offsets};
 use crate::headers::HeaderList;
 use crate::time::Timestamp;
 
@@ -21,7 +22,7 @@ pub(in crate::log::kafka) struct Consumer {
     // The queue refers to the client: fields are dropped in this order.
     queue: Queue,
     pointers: Vec<*mut sys::rd_kafka_message_t>,
-    client: Client,
+    client: Arc<Client>,
 }
 
 // SAFETY: the vector of pointers is empty between calls; queue and client are thread safe.
@@ -45,7 +46,7 @@ impl Consumer {
         Ok(Self {
             queue: Queue(queue),
             pointers: Vec::new(),
-            client,
+            client: Arc::new(client),
         })
     }
 
@@ -136,15 +137,9 @@ impl Consumer {
         check_code(unsafe { sys::rd_kafka_resume_partitions(self.client.ptr(), list.ptr()) })
     }
 
-    /// Fills in the offsets and metadata that the group has committed. Under read_committed it
-    /// waits for pending ones.
-    pub(in crate::log::kafka) fn committed(
-        &self,
-        list: &TopicPartitionList,
-        wait: Duration,
-    ) -> Result<(), NativeError> {
-        // SAFETY: client and list are valid, and nobody else reads the list meanwhile.
-        check_code(unsafe { sys::rd_kafka_committed(self.client.ptr(), list.ptr(), ms(wait)) })
+    /// What asks for the group's offsets, from this or any other thread.
+    pub(in crate::log::kafka) fn group_offsets(&self) -> GroupOffsets {
+        GroupOffsets(Arc::clone(&self.client))
     }
 
     /// Fills in offsets for times; the times -1 and -2 are the end, as this client's isolation
@@ -160,6 +155,16 @@ impl Consumer {
         })
     }
 
+    /// Fills in offsets as [`Consumer::offsets_for_times`] does, but for readers of everything: the
+    /// end is the high watermark.
+    pub(in crate::log::kafka) fn offsets_uncommitted(
+        &self,
+        list: &TopicPartitionList,
+        wait: Duration,
+    ) -> Result<(), NativeError> {
+        offsets::list_uncommitted(&self.client, list, wait)
+    }
+
     /// The number of partitions of a topic; `None` if there is no such topic.
     pub(in crate::log::kafka) fn partition_count(
         &self,
@@ -170,7 +175,37 @@ impl Consumer {
     }
 }
 
-struct Queue(NonNull<sys::rd_kafka_queue_t>);
+/// Asks for the offsets of a consumer's group; it keeps the client alive.
+pub(in crate::log::kafka) struct GroupOffsets(Arc<Client>);
+
+impl GroupOffsets {
+    /// Fills in the offsets and metadata that the group has committed. Under read_committed it
+    /// waits for pending ones.
+    pub(in crate::log::kafka) fn fill_in(
+        &self,
+        list: &TopicPartitionList,
+        wait: Duration,
+    ) -> Result<(), NativeError> {
+        // SAFETY: client and list are valid, and nobody else reads the list meanwhile.
+        check_code(unsafe { sys::rd_kafka_committed(self.0.ptr(), list.ptr(), ms(wait)) })
+    }
+}
+
+pub(super) struct Queue(NonNull<sys::rd_kafka_queue_t>);
+
+impl Queue {
+    /// An empty queue.
+    pub(super) fn new(client: &Client) -> Result<Self, NativeError> {
+        // SAFETY: the client is valid.
+        let native = unsafe { sys::rd_kafka_queue_new(client.ptr()) };
+        let no_queue = || NativeError::new(RDKafkaErrorCode::Fail, "no queue");
+        NonNull::new(native).map(Self).ok_or_else(no_queue)
+    }
+
+    pub(super) fn ptr(&self) -> *mut sys::rd_kafka_queue_t {
+        self.0.as_ptr()
+    }
+}
 
 impl Drop for Queue {
     fn drop(&mut self) {

@@ -15,6 +15,7 @@
 )]
 
 mod consumer;
+mod offsets;
 mod producer;
 
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -1,0 +1,102 @@
+//! The ids of topics, which tell a topic from another that had its name before.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::heartbeat::addresses;
+use super::options::KafkaOptions;
+use super::wire::{Api, Connection, Decoder, Encoder};
+use crate::log::LogError;
+
+const METADATA: Api = Api {
+    key: 3,
+    version: 12,
+    flexible: true,
+};
+
+/// Asks the first broker that answers for the ids of all topics.
+pub(super) fn topic_ids(options: &KafkaOptions) -> Result<HashMap<String, u128>, LogError> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
+    for address in addresses(&options.bootstrap) {
+        let answered = Connection::open(&address, options.request_timeout)
+            .and_then(|mut connection| connection.call(METADATA, &encode()))
+            .and_then(|answer| decode(&mut Decoder::new(&answer)));
+        match answered {
+            Ok(ids) => return Ok(ids),
+            Err(error) => failure = error,
+        }
+    }
+    Err(LogError::Unavailable(format!(
+        "no broker tells the ids of its topics: {failure}"
+    )))
+}
+
+fn encode() -> Encoder {
+    let mut body = Encoder::default();
+    body.null_array(); // all topics
+    body.i8(0); // none is created
+    body.i8(0); // no rights are told
+    body.no_tags();
+    body
+}
+
+fn decode(answer: &mut Decoder<'_>) -> io::Result<HashMap<String, u128>> {
+    let _throttle = answer.i32()?;
+    answer.array(skip_broker)?;
+    let _cluster = answer.nullable_string()?;
+    let _controller = answer.i32()?;
+    let topics = answer.array(topic)?;
+    // An id of zero stands for none.
+    Ok(topics.into_iter().filter(|(_, id)| *id != 0).collect())
+}
+
+fn skip_broker(answer: &mut Decoder<'_>) -> io::Result<()> {
+    let (_node, _host, _port) = (answer.i32()?, answer.string()?, answer.i32()?);
+    let _rack = answer.nullable_string()?;
+    answer.skip_tags()
+}
+
+fn topic(answer: &mut Decoder<'_>) -> io::Result<(String, u128)> {
+    let _error = answer.i16()?;
+    let (name, id) = (answer.string()?, answer.u128()?);
+    let _internal = answer.i8()?;
+    answer.array(skip_partition)?;
+    let _rights = answer.i32()?;
+    answer.skip_tags()?;
+    Ok((name, id))
+}
+
+fn skip_partition(answer: &mut Decoder<'_>) -> io::Result<()> {
+    let _error = answer.i16()?;
+    let (_number, _leader, _epoch) = (answer.i32()?, answer.i32()?, answer.i32()?);
+    // Replicas, those in sync, and those that are away.
+    for _ in 0..3 {
+        answer.array(Decoder::i32)?;
+    }
+    answer.skip_tags()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_by_name_and_a_topic_without_one_is_left_out() {
+        let mut bytes = vec![0; 4]; // throttle
+        bytes.extend([2, 0, 0, 0, 1, 2, b'h', 0, 0, 0x23, 0x84, 0, 0]); // one broker
+        bytes.extend([0, 0, 0, 0, 1]); // no cluster id, the controller
+        bytes.push(3); // two topics
+        for (name, id) in [(b'a', 7_u128), (b'b', 0)] {
+            bytes.extend([0, 0, 2, name]);
+            bytes.extend(id.to_be_bytes());
+            bytes.push(0); // not internal
+            bytes.push(2); // one partition
+            bytes.extend([0; 14]); // error, number, leader, epoch
+            bytes.extend([2, 0, 0, 0, 1, 2, 0, 0, 0, 1, 1, 0]); // replicas, in sync, away, tags
+            bytes.extend([0; 5]); // rights, tags
+        }
+        bytes.push(0);
+        let ids = decode(&mut Decoder::new(&bytes)).expect("it is whole");
+        assert_eq!(ids, HashMap::from([("a".to_owned(), 7)]));
+    }
+}
