@@ -23,7 +23,7 @@ const ORDERS: usize = 8;
 /// Steps between two things that people do.
 const STEPS: usize = 60;
 /// How often people look at what has become of their orders, once all are placed.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 /// By when a market must have come to rest, in rounds of at least 5 s.
 const ROUNDS_MAX: usize = 60;
 
@@ -82,11 +82,10 @@ fn simulate(seed: u64, faults: f64) -> Outcome {
         market.answer_calls(&mut dice);
     }
     for _ in 0..ROUNDS {
-        market.settle();
+        market.run(2 * STEPS);
         market.somebody_acts(&mut dice);
         market.somebody_acts(&mut dice);
         market.answer_calls(&mut dice);
-        market.run(STEPS);
     }
     come_to_rest(&mut market);
     check::at_rest(&market);
