@@ -1,14 +1,15 @@
 //! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
 //! payment rule.
 
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Json;
-use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, put};
 use futures::FutureExt as _;
@@ -25,9 +26,10 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
-use crate::http::json::{Checks, parse};
+use crate::http::json::{Checks, Raw, parse};
 use crate::http::problem::Problem;
 use crate::ledger::SqlLedger;
+use crate::market::App;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
 use crate::serve::Ground;
 use crate::sql::Sql;
@@ -41,6 +43,39 @@ const CUSTOMER: Duration = Duration::from_secs(1);
 /// Bounds of what may be asked of webhooks.
 const COPIES_MAX: u32 = 10;
 const LATE_MS_MAX: u64 = 60_000;
+
+/// What webhooks are signed with: what the settings say, or a random secret that is kept under the
+/// data folder, readable by its owner only.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn signing_secret(settings: &Settings) -> Result<String> {
+    if let Some(secret) = &settings.webhook_secret {
+        return Ok(secret.0.clone());
+    }
+    let path = settings.data.join("webhook-secret");
+    let secret = kept_secret(&path);
+    secret.with_context(|| format!("secret of webhooks `{}`", path.display()))
+}
+
+fn kept_secret(path: &Path) -> std::io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(kept) if !kept.trim().is_empty() => return Ok(kept.trim().to_owned()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let fresh = clock::random_token();
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(fresh.as_bytes())?;
+    file.sync_all()?;
+    Ok(fresh)
+}
 
 /// The simulator, as this instance runs it.
 #[derive(Clone, Debug)]
@@ -91,7 +126,7 @@ impl BuiltInGateway {
 
     /// `GET /simulator/ledger`, and `PUT /simulator/webhooks` to have webhooks sent twice, late, out
     /// of order or not at all.
-    pub fn router(&self) -> axum::Router {
+    pub fn router(&self) -> axum::Router<App> {
         let simulator = self.simulator.clone();
         let ledger = move || {
             let simulator = simulator.clone();
@@ -106,7 +141,7 @@ impl BuiltInGateway {
             }
         };
         let simulator = self.simulator.clone();
-        let deliver = async move |body: Bytes| -> Result<StatusCode, Problem> {
+        let deliver = async move |Raw(body): Raw| -> Result<StatusCode, Problem> {
             let delivery: Delivery = parse(&body)?;
             let mut checks = Checks::new();
             let copies = delivery.copies <= COPIES_MAX;

@@ -16,6 +16,7 @@ mod ledger;
 pub mod live;
 pub mod market;
 pub mod outside;
+mod parts;
 pub mod ports;
 pub mod registry_http;
 pub mod seed;

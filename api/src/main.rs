@@ -9,7 +9,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use millrace_api::commands;
 use millrace_api::config::{Cli, Command, Settings, one_line};
-use millrace_api::gateway::BuiltInGateway;
+use millrace_api::gateway::{BuiltInGateway, signing_secret};
 use millrace_api::outside::MailFolder;
 use millrace_api::serve::{Ground, Instance, Outside, entries};
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,13 +74,14 @@ fn log_to_stderr(level: &str) {
 
 fn serve(settings: Settings) -> Result<()> {
     log_to_stderr(LOGGED);
+    settings.check_serving()?;
     // A name that nobody knows is refused before anything is made.
     entries(&settings)?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
         // First, for it keeps other processes out of the folder that the rest opens files in.
         let ground = Ground::open(&settings)?;
-        let gateway = BuiltInGateway::open(&settings, &signing_secret()).await?;
+        let gateway = BuiltInGateway::open(&settings, &signing_secret(&settings)?).await?;
         let outside = Outside {
             gateway: Some(gateway),
             mailer,
@@ -99,10 +100,4 @@ fn serve(settings: Settings) -> Result<()> {
         let stopped = instance.stop().await.context("shutdown");
         failure.map_or(stopped, Err)
     })
-}
-
-/// What the simulator signs its webhooks with: they stay within the process, so a new secret at each
-/// start is enough.
-fn signing_secret() -> String {
-    millrace_api::clock::random_token()
 }

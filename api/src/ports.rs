@@ -26,6 +26,7 @@ use millrace_avro::keys::{
 };
 use millrace_streams::Timestamp;
 use millrace_streams::log::Position;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -46,6 +47,21 @@ pub enum Message {
     Payment(OrderId, PaymentCommand),
     /// What a user has done.
     User(UserId, UserEvent),
+}
+
+impl Message {
+    /// The view that shows what has become of it, where its version tells.
+    pub fn view(&self) -> Option<ViewKey> {
+        match self {
+            Self::Order(id, _) => Some(ViewKey::Order(id.clone())),
+            Self::Cart(id, _) => Some(ViewKey::Cart(id.clone())),
+            // What is gone has no version.
+            Self::Product(_, ProductCommand::Delete(_)) => None,
+            Self::Product(id, _) => Some(ViewKey::Product(id.clone())),
+            Self::Inventory(sku, _) => Some(ViewKey::Stock(sku.clone())),
+            Self::Category(..) | Self::Payment(..) | Self::User(..) => None,
+        }
+    }
 }
 
 /// Why a port does not do what it was asked.
@@ -75,7 +91,7 @@ pub trait Commands: Send + Sync + fmt::Debug {
 }
 
 /// Something that clients see, and that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ViewKey {
     /// A product.
     Product(ProductId),
@@ -158,12 +174,22 @@ pub trait Views: Send + Sync + fmt::Debug {
         before: Option<&(String, OrderId)>,
         limit: usize,
     ) -> Vec<Arc<OrderView>>;
+    /// The order of `user` that is `steps` newer than the one at `place`, if there are so many.
+    fn newer_order(
+        &self,
+        user: &UserId,
+        place: &(String, OrderId),
+        steps: usize,
+    ) -> Option<(String, OrderId)>;
     /// The stock of a SKU.
     fn stock(&self, sku: &Sku) -> Option<Seen<StockView>>;
     /// A payment attempt.
     fn payment(&self, id: &PaymentId) -> Option<Seen<PaymentView>>;
     /// What the auditor has found.
     fn audit(&self) -> Audit;
+
+    /// Whether the answer to `command` is known, and the view `key` as new as it says.
+    fn shows(&self, command: &EventId, key: &ViewKey) -> bool;
 
     /// Wakes after `key` has changed, and now and then for nothing. To miss nothing: watch, read,
     /// then wait.

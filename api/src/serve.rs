@@ -12,13 +12,12 @@ use millrace_avro::catalog;
 use millrace_avro::codec::{RemoteConfig, SchemaClient};
 use millrace_avro::registry::{FileStore, Registry};
 use millrace_effects::runner::Running;
-use millrace_effects::views::redis::Following;
 use millrace_state::{StateDir, StateOptions};
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
 use millrace_streams::log::{Log, TopicSpec};
 use millrace_streams::serde::Resources;
-use millrace_streams::{ApplicationState, Streams, StreamsConfig};
+use millrace_streams::{Streams, StreamsConfig};
 use millrace_topologies::registry::{self, ENTRIES, Entry, Limits, select};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -38,6 +37,7 @@ use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
 use crate::outside::NoGateways;
+use crate::parts::Parts;
 use crate::ports::{Commands, Gateways};
 use crate::registry_http;
 use crate::seed;
@@ -47,10 +47,6 @@ use crate::sql::Sql;
 const STATE_BYTES_MAX: u64 = 512 << 20;
 /// How long requests under way may take when the process is to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long the topologies may take until their tasks run; the API answers meanwhile.
-const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often to look whether a topology has failed.
-const FAILURE_LOOK: Duration = Duration::from_millis(200);
 
 /// The first administrator, unless the settings name one.
 const DEFAULT_ADMIN: &str = "admin@localhost";
@@ -168,15 +164,8 @@ pub struct Instance {
     app: App,
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
-    relay: JoinHandle<()>,
-    lag: JoinHandle<()>,
-    applications: Vec<Streams>,
-    /// `None` where the payments topology does not run.
-    calls: Option<Running>,
     seeding: Option<JoinHandle<()>>,
-    views: LogViews,
-    /// `None` without a cache.
-    caching: Option<Following>,
+    parts: Parts,
 }
 
 impl Instance {
@@ -212,6 +201,7 @@ impl Instance {
             views: views.views(),
             cache,
             gateways,
+            applications: applications.clone(),
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
         let is_alone = settings.postgres.is_none();
@@ -222,14 +212,17 @@ impl Instance {
         ensure_admin(&app).await?;
         app.set_seeding(settings_demo);
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
-        let mut routes = market::router(app.clone());
+        let mut beside = axum::Router::new();
         if let Some(gateway) = &outside.gateway {
-            routes = routes.merge(gateway.router());
+            beside = beside.merge(gateway.router());
         }
         if let Some(registry) = ground.registry {
-            routes = routes.nest_service("/registry", registry_http::router(registry));
+            let tokens = app.accounts.tokens().clone();
+            let registry = registry_http::router(registry, tokens);
+            beside = beside.nest_service("/registry", registry);
         }
-        let lag = tokio::spawn(lag::run(ground.log.clone(), inputs));
+        let routes = market::router(app.clone(), beside);
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
         let address = listener.local_addr()?;
@@ -237,20 +230,29 @@ impl Instance {
         let until = async move { stopped.wait_for(|stop| *stop).await.map(drop).unwrap_or(()) };
         let server = axum::serve(listener, routes).with_graceful_shutdown(until);
         let server = tokio::spawn(server.into_future());
-        let relay = tokio::spawn(relay::run(app.clone(), outside.mailer));
+        let relay = relay::run(app.clone(), outside.mailer);
+        let tasks = vec![
+            ("the outbox and the mails", tokio::spawn(relay)),
+            (
+                "the measurements of lag",
+                tokio::spawn(lag::run(ground.log.clone(), inputs)),
+            ),
+            ("the metrics", tokio::spawn(health::upkeep())),
+        ];
         info!(%address, "serving");
         Ok(Self {
             address,
             app,
             stop,
             server,
-            relay,
-            lag,
-            applications,
-            calls,
             seeding,
-            views,
-            caching,
+            parts: Parts {
+                applications,
+                calls,
+                views,
+                caching,
+                tasks,
+            },
         })
     }
 
@@ -269,35 +271,12 @@ impl Instance {
     /// # Errors
     /// When one has stopped, or does not run in time.
     pub async fn running(&self) -> Result<()> {
-        for application in &self.applications {
-            let state = tokio::task::block_in_place(|| application.wait_until_running(START_LIMIT));
-            match state {
-                ApplicationState::Running => {}
-                ApplicationState::Failed(error) => {
-                    return Err(anyhow!("topology `{}`: {error}", application.application()));
-                }
-                _ => {
-                    return Err(anyhow!(
-                        "topology `{}` does not run",
-                        application.application()
-                    ));
-                }
-            }
-        }
-        Ok(())
+        self.parts.running()
     }
 
-    /// Waits until a topology has failed for good, and says why; most never do.
+    /// Waits until a part of the instance has failed for good, and says which; most never do.
     pub async fn failed(&self) -> anyhow::Error {
-        let mut looks = tokio::time::interval(FAILURE_LOOK);
-        loop {
-            looks.tick().await;
-            for application in &self.applications {
-                if let ApplicationState::Failed(error) = application.state() {
-                    return anyhow!("topology `{}`: {error}", application.application());
-                }
-            }
-        }
+        self.parts.failed().await
     }
 
     /// Answers what was asked, commits what is processed, and ends.
@@ -316,22 +295,10 @@ impl Instance {
                 Ok(())
             }
         };
-        self.relay.abort();
-        self.lag.abort();
-        if let Some(seeding) = self.seeding {
-            seeding.abort();
-        }
-        let (applications, calls, views) = (self.applications, self.calls, self.views);
-        let caching = self.caching;
-        let close = move || {
-            if let Some(Err(error)) = calls.map(Running::stop) {
-                warn!(%error, "effects stopped with an error");
-            }
-            applications.iter().for_each(Streams::close);
-            drop(views);
-            caching.into_iter().for_each(Following::stop);
-        };
-        tokio::task::spawn_blocking(close).await?;
+        let tasks = self.parts.tasks.iter().map(|(_, task)| task);
+        tasks.chain(&self.seeding).for_each(JoinHandle::abort);
+        let parts = self.parts;
+        tokio::task::spawn_blocking(move || parts.stop()).await?;
         self.app.sql.close().await;
         Ok(served?)
     }
@@ -362,7 +329,7 @@ async fn open_sql(settings: &Settings) -> Result<Sql> {
 
 type Started = (
     Ground,
-    Vec<Streams>,
+    Arc<[Streams]>,
     LogViews,
     Arc<LogCommands>,
     Option<Running>,
@@ -414,7 +381,8 @@ fn start_streams(
         .filter(|_| pays)
         .map(|gateway| gateway.start_calls(&ground, instance, runtime))
         .transpose()?;
-    Ok((ground, applications, views, Arc::new(commands), calls))
+    let commands = Arc::new(commands);
+    Ok((ground, applications.into(), views, commands, calls))
 }
 
 async fn ensure_admin(app: &App) -> Result<()> {

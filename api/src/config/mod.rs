@@ -19,6 +19,9 @@ pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, o
 pub use options::{Options, Switch};
 pub use span::Span;
 
+/// The shortest secret that is taken: a shorter one could be guessed.
+const SECRET_BYTES_MIN: usize = 16;
+
 /// Why a configuration is refused. Its text is one line that names the option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("configuration: {0}")]
@@ -41,6 +44,10 @@ pub struct Settings {
     pub postgres: Option<String>,
     /// The address of Redis; `None` for memory.
     pub redis: Option<String>,
+    /// Whether no other instance shares the cluster.
+    pub single_instance: bool,
+    /// What payment gateways sign their webhooks with; `None` for a random one.
+    pub webhook_secret: Option<WebhookSecret>,
     /// The names of the topologies to run; empty for all.
     pub only: Vec<String>,
     /// Whether a first start seeds the demonstration catalogue.
@@ -114,6 +121,16 @@ pub struct Times {
     pub request_timeout: Duration,
 }
 
+/// What webhooks are signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(pub String);
+
+impl std::fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookSecret(..)")
+    }
+}
+
 impl Settings {
     /// The settings that `given`, the file that it names, and the defaults make together.
     ///
@@ -145,6 +162,8 @@ impl Settings {
             registry: told.registry,
             postgres: told.postgres.map(checked_postgres).transpose()?,
             redis: told.redis,
+            single_instance: told.single_instance,
+            webhook_secret: told.webhook_secret.map(webhook_secret).transpose()?,
             only: told.only.unwrap_or_default(),
             demo: !told.no_demo,
             currency: currency(told.currency.as_deref())?,
@@ -152,6 +171,25 @@ impl Settings {
             limits,
             times,
         })
+    }
+}
+
+impl Settings {
+    /// Checks what is needed to serve, beyond what every command needs: instances on one cluster
+    /// have to know the same accounts, keys and charges.
+    ///
+    /// # Errors
+    /// When they would not.
+    pub fn check_serving(&self) -> Result<(), ConfigError> {
+        let shares = self.postgres.is_some() || self.single_instance;
+        match self.kafka.is_some() && !shares {
+            true => Err(ConfigError(
+                "`kafka` needs `postgres`, which all instances share, to serve; or say \
+                 `single-instance` if this is the only one"
+                    .into(),
+            )),
+            false => Ok(()),
+        }
     }
 }
 
@@ -178,7 +216,7 @@ fn limits(told: &Options) -> Result<Limits, ConfigError> {
         .transpose()?;
     Ok(Limits {
         rate_limits: told.rate_limits != Some(Switch::Off),
-        requests_per_minute: told.requests_per_minute.unwrap_or(600),
+        requests_per_minute: told.requests_per_minute.unwrap_or(6_000),
         logins_per_minute: told.logins_per_minute.unwrap_or(20),
         checkouts_per_minute: told.checkouts_per_minute.unwrap_or(30),
         body_bytes_max: told.body_bytes_max.unwrap_or(256 << 10),
@@ -227,6 +265,15 @@ fn positive(name: &str, n: usize) -> Result<NonZeroUsize, ConfigError> {
 fn currency(code: Option<&str>) -> Result<Currency, ConfigError> {
     code.map_or(Ok(Currency::EUR), Currency::new)
         .map_err(|error| ConfigError(format!("`currency`: {error}")))
+}
+
+fn webhook_secret(text: String) -> Result<WebhookSecret, ConfigError> {
+    match text.trim().len() >= SECRET_BYTES_MIN {
+        true => Ok(WebhookSecret(text.trim().to_owned())),
+        false => Err(ConfigError(format!(
+            "`webhook-secret` must have at least {SECRET_BYTES_MIN} characters"
+        ))),
+    }
 }
 
 fn checked_postgres(url: String) -> Result<String, ConfigError> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -31,8 +32,12 @@ macro_rules! options {
             #[serde(skip)]
             pub config: Option<PathBuf>,
             /// Seed no demonstration catalogue.
-            #[arg(long, env = "MILLRACE_NO_DEMO", global = true)]
+            #[arg(long, env = "MILLRACE_NO_DEMO", global = true, value_parser = FalseyValueParser::new())]
             pub no_demo: bool,
+            /// Serve on Kafka without PostgreSQL: this is the only instance, with its accounts in
+            /// files.
+            #[arg(long, env = "MILLRACE_SINGLE_INSTANCE", global = true, value_parser = FalseyValueParser::new())]
+            pub single_instance: bool,
             $(
                 $(#[doc = $doc])+
                 #[arg(long, env = $env, global = true, $($extra)+)]
@@ -47,6 +52,7 @@ macro_rules! options {
                 Self {
                     config: self.config.or(below.config),
                     no_demo: self.no_demo || below.no_demo,
+                    single_instance: self.single_instance || below.single_instance,
                     $( $name: self.$name.or(below.$name), )+
                 }
             }
@@ -77,9 +83,11 @@ options! {
     admin_email: String = "MILLRACE_ADMIN_EMAIL" (value_name = "MAIL");
     /// The password of the first administrator; without it a random one is printed once.
     admin_password: String = "MILLRACE_ADMIN_PASSWORD" (value_name = "TEXT", hide_env_values = true);
+    /// What payment gateways sign their webhooks with; without it a random one is kept under `data`.
+    webhook_secret: String = "MILLRACE_WEBHOOK_SECRET" (value_name = "TEXT", hide_env_values = true);
     /// Whether requests are counted per client.
     rate_limits: Switch = "MILLRACE_RATE_LIMITS" (value_name = "on|off");
-    /// Requests a minute, per client.
+    /// Requests a minute, per client: an account, or the address of guests.
     requests_per_minute: u32 = "MILLRACE_REQUESTS_PER_MINUTE" (value_name = "N");
     /// Logins, registrations and resets a minute, per client.
     logins_per_minute: u32 = "MILLRACE_LOGINS_PER_MINUTE" (value_name = "N");

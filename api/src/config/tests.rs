@@ -99,3 +99,27 @@ fn a_cluster_without_a_shared_registry_is_refused() {
         .is_ok()
     );
 }
+
+#[test]
+fn a_market_on_a_cluster_shares_its_database_or_says_that_it_is_alone() {
+    let cluster = [
+        "--kafka",
+        "127.0.0.1:9092",
+        "--registry",
+        "http://127.0.0.1:1",
+    ];
+    let settings = settle(&cluster).unwrap();
+    let told = settings.check_serving().unwrap_err().to_string();
+    assert!(
+        told.contains("`postgres`") && told.contains("`single-instance`") && !told.contains('\n'),
+        "{told}"
+    );
+    for more in [
+        &["--single-instance"][..],
+        &["--postgres", "postgres://a@b/c"],
+    ] {
+        let settings = settle(&[&cluster[..], more].concat()).unwrap();
+        assert_eq!(settings.check_serving(), Ok(()));
+    }
+    assert_eq!(settle(&[]).unwrap().check_serving(), Ok(()));
+}

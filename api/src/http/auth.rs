@@ -38,6 +38,14 @@ impl fmt::Display for Principal {
     }
 }
 
+impl Principal {
+    /// Who is logged in, by a valid token among `headers`.
+    pub fn of(headers: &HeaderMap, tokens: &Tokens) -> Option<Self> {
+        let claims = claims(headers, tokens).ok().flatten();
+        claims.map(|claims| Self(claims.sub.to_string()))
+    }
+}
+
 impl Client {
     /// The client as a principal.
     pub fn principal(&self) -> Principal {

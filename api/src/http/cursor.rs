@@ -73,18 +73,51 @@ pub fn parameter(name: &str, message: String) -> Problem {
     }])
 }
 
-/// The header `Link` to the page after `uri`.
-pub fn link_next(uri: &Uri, next: Option<&str>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let Some(next) = next else {
-        return headers;
+/// What lies before a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: it is the first.
+    Nothing,
+    /// The first page.
+    First,
+    /// The page that begins at a cursor.
+    Page(String),
+}
+
+impl Before {
+    /// What lies before the page that begins after `place`, if it begins after one; `back` goes so
+    /// many items back from there.
+    pub fn of<K: Serialize>(place: Option<&K>, back: impl FnOnce(&K) -> Option<K>) -> Self {
+        match place.map(back) {
+            None => Self::Nothing,
+            Some(None) => Self::First,
+            Some(Some(begin)) => Self::Page(encode(&begin)),
+        }
+    }
+}
+
+/// The header `Link` to the pages before and after `uri`.
+pub fn links(uri: &Uri, before: &Before, next: Option<&str>) -> HeaderMap {
+    let query = uri.query().unwrap_or_default().split('&');
+    let query = query.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let query: Vec<_> = query.map(str::to_owned).collect();
+    let link = |rel: &str, cursor: Option<&str>| {
+        let cursor = cursor.map(|cursor| format!("cursor={cursor}"));
+        let query: Vec<_> = query.iter().cloned().chain(cursor).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("<{}{mark}{}>; rel=\"{rel}\"", uri.path(), query.join("&"))
     };
-    let kept = uri.query().unwrap_or_default().split('&');
-    let kept = kept.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    let query = kept.fold(String::new(), |query, pair| format!("{query}{pair}&"));
-    let link = format!("<{}?{query}cursor={next}>; rel=\"next\"", uri.path());
-    if let Ok(link) = HeaderValue::from_str(&link) {
-        headers.insert(header::LINK, link);
+    let prev = match before {
+        Before::Nothing => None,
+        Before::First => Some(link("prev", None)),
+        Before::Page(cursor) => Some(link("prev", Some(cursor))),
+    };
+    let next = next.map(|cursor| link("next", Some(cursor)));
+    let links = prev.into_iter().chain(next);
+    let links = links.filter_map(|link| HeaderValue::from_str(&link).ok());
+    let mut headers = HeaderMap::new();
+    for link in links {
+        headers.append(header::LINK, link);
     }
     headers
 }
@@ -109,11 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn the_next_link_keeps_the_query_but_for_its_cursor() {
+    fn links_keep_the_query_but_for_its_cursor() {
         let uri = Uri::from_static("/api/products?q=mug&cursor=old&limit=2");
-        let headers = link_next(&uri, Some("new"));
-        let expected = "</api/products?q=mug&limit=2&cursor=new>; rel=\"next\"";
-        assert_eq!(headers.get(header::LINK).unwrap(), expected);
-        assert!(link_next(&uri, None).is_empty());
+        let told = |before: &Before, next| {
+            let headers = links(&uri, before, next);
+            let links = headers.get_all(header::LINK).iter();
+            let links = links.map(|link| link.to_str().unwrap().to_owned());
+            links.collect::<Vec<_>>()
+        };
+        let next = "</api/products?q=mug&limit=2&cursor=new>; rel=\"next\"";
+        assert_eq!(told(&Before::Nothing, Some("new")), [next]);
+        let first = "</api/products?q=mug&limit=2>; rel=\"prev\"";
+        assert_eq!(told(&Before::First, Some("new")), [first, next]);
+        let prev = "</api/products?q=mug&limit=2&cursor=far>; rel=\"prev\"";
+        assert_eq!(told(&Before::Page("far".to_owned()), None), [prev]);
+        assert_eq!(told(&Before::Nothing, None), [""; 0]);
     }
 }

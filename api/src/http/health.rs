@@ -1,6 +1,7 @@
 //! Health and metrics: alive, ready, and how much of what.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,8 +9,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use tokio::time::interval;
 
 use crate::market::App;
+
+/// How often measurements are summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The routes of health and metrics.
 pub fn router() -> Router<App> {
@@ -20,13 +25,15 @@ pub fn router() -> Router<App> {
         .route("/metrics", get(async || recorder().render()))
 }
 
-/// Restoring is not ready: a view that has not caught up would answer from the past. Nor is a
-/// first start whose catalogue is still being filled.
+/// Restoring is not ready: a view that has not caught up would answer from the past, and a topology
+/// that does not run would decide nothing. Nor is a first start whose catalogue is still being
+/// filled.
 async fn ready(State(app): State<App>) -> Response {
+    let topologies = app.decides();
     let views = app.views.caught_up();
     let sql = app.sql.ping().await.is_ok();
     let catalogue = !app.is_seeding();
-    let status = match views && sql && catalogue {
+    let status = match topologies && views && sql && catalogue {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -34,6 +41,7 @@ async fn ready(State(app): State<App>) -> Response {
     (
         status,
         Json(json!({
+            "topologies": word(topologies),
             "views": word(views),
             "database": word(sql),
             "catalogue": word(catalogue),
@@ -99,6 +107,16 @@ fn describe() {
         "log_journal_sync_seconds",
         "How long fsync of the log took."
     );
+}
+
+/// Lets the recorder sort what was measured into its summaries, again and again: it keeps each
+/// measurement until then, and nobody may come to read the metrics.
+pub async fn upkeep() {
+    let mut ticks = interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        recorder().run_upkeep();
+    }
 }
 
 /// The process's metrics; the first call begins to record them.

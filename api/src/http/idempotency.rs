@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -20,6 +21,7 @@ use millrace_avro::event::EventId;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
+use tokio::time::timeout;
 
 use super::auth::Client;
 use super::json;
@@ -36,9 +38,11 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEY_BYTES_MAX: usize = 255;
 /// The largest answer that is remembered.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// After which time a claim without an answer is taken to be that of a process that died. Longer
-/// than decisions are waited for; if it was too short, both do the same work, which harms nothing.
+/// After which time a claim without an answer is taken to be that of a process that died: work that
+/// takes longer renews its claim. If it was too short, both do the same work, which harms nothing.
 const CLAIM_TTL: Duration = Duration::from_secs(10);
+/// How often a claim is renewed in its time.
+const RENEWALS: u32 = 4;
 /// The claim of nobody: it was given back, by work that may have taken effect or not.
 const NOBODY: &str = "";
 
@@ -47,6 +51,7 @@ const NOBODY: &str = "";
 pub struct Idempotency {
     sql: Sql,
     ttl: Duration,
+    claim_ttl: Duration,
 }
 
 /// What a request means to do once.
@@ -185,7 +190,7 @@ impl Intent {
                 let work = work(attempt);
                 // A client that goes away must not leave the work half done.
                 let task = tokio::spawn(within_current(async move {
-                    let response = work.await.into_response();
+                    let response = claim.held(work).await.into_response();
                     claim.answer(response).await
                 }));
                 task.await.map_err(|_| Problem::new(Kind::Internal))?
@@ -260,7 +265,8 @@ impl Claim {
         let claimed_at: i64 = row.try_get("claimed_at_ms")?;
         let claim: String = row.try_get("claim")?;
         let now = clock::now();
-        if claim != NOBODY && (now - CLAIM_TTL).as_millis() < claimed_at {
+        let lives = (now - self.intent.table.claim_ttl).as_millis() < claimed_at;
+        if claim != NOBODY && lives {
             return Ok(false);
         }
         let updated = sqlx::query(
@@ -276,6 +282,35 @@ impl Claim {
         .execute(self.intent.table.sql.pool())
         .await?;
         Ok(updated.rows_affected() == 1)
+    }
+
+    /// Does `work`, and keeps the claim until it is done.
+    async fn held<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let pause = self.intent.table.claim_ttl / RENEWALS;
+        loop {
+            if let Ok(done) = timeout(pause, &mut work).await {
+                return done;
+            }
+            if let Err(problem) = self.renew().await {
+                tracing::warn!(?problem, "a claim is not renewed");
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<()> {
+        sqlx::query(
+            "UPDATE idempotency SET claimed_at_ms = $5 \
+             WHERE principal = $1 AND route = $2 AND key = $3 AND claim = $4",
+        )
+        .bind(&*self.intent.principal)
+        .bind(&*self.intent.route)
+        .bind(&*self.key)
+        .bind(&*self.id)
+        .bind(clock::now().as_millis())
+        .execute(self.intent.table.sql.pool())
+        .await?;
+        Ok(())
     }
 
     /// Remembers the answer, or gives the claim back when there is none worth it.
@@ -355,7 +390,12 @@ fn replay(status: i64, row: &Row) -> Result<Response> {
 impl Idempotency {
     /// Keys in `sql`, whose answers are remembered for `ttl`.
     pub fn new(sql: Sql, ttl: Duration) -> Self {
-        Self { sql, ttl }
+        let claim_ttl = CLAIM_TTL;
+        Self {
+            sql,
+            ttl,
+            claim_ttl,
+        }
     }
 
     /// Gives back every claim without an answer: for a process that has just started and has the
@@ -382,5 +422,47 @@ impl Idempotency {
             .execute(self.sql.pool())
             .await?;
         Ok(deleted.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_takes_long_keeps_its_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let sql = Sql::sqlite(&folder.path().join("keys.db")).await.unwrap();
+        let mut table = Idempotency::new(sql, Duration::from_secs(60));
+        table.claim_ttl = Duration::from_millis(500);
+        let intent = Intent {
+            table,
+            principal: "ada".to_owned(),
+            route: "POST /api/orders".to_owned(),
+            key: Some("first".to_owned()),
+            body_hash: String::new(),
+        };
+        let (finish, finished) = oneshot::channel::<()>();
+        let (begin, begun) = oneshot::channel::<()>();
+        let work = async move {
+            begin.send(()).unwrap();
+            finished.await.unwrap();
+            Ok(StatusCode::CREATED)
+        };
+        let first = tokio::spawn(intent.clone().once(work));
+        begun.await.unwrap();
+        let again = async || intent.clone().once(async { Ok(StatusCode::OK) }).await;
+        // Asked over and over, past the time that a claim lasts by itself.
+        let asking = async {
+            loop {
+                assert_eq!(again().await.unwrap_err().kind, Kind::InFlight);
+            }
+        };
+        assert!(timeout(Duration::from_millis(1500), asking).await.is_err());
+        finish.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap().status(), 201);
+        assert_eq!(again().await.unwrap().status(), 201);
     }
 }

@@ -89,6 +89,18 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<()> {
     }
 }
 
+/// The whole body as it came, within the limit of its route.
+#[derive(Clone, Debug)]
+pub struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        read(request, state).await.map(Self)
+    }
+}
+
 /// The whole body, within the limit of its route.
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
     Bytes::from_request(request, state)

@@ -8,6 +8,7 @@ pub mod health;
 pub mod idempotency;
 pub mod json;
 pub mod limits;
+pub mod position;
 pub mod prefer;
 pub mod problem;
 pub mod request;

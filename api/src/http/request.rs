@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use millrace_avro::event::{EventId, Meta};
+use parking_lot::Mutex;
 use tracing::Instrument as _;
 
+use super::position::{POSITION, Position};
 use super::problem::{Kind, Result};
 use crate::clock;
 
@@ -26,7 +28,7 @@ tokio::task_local! {
 }
 
 /// What is known of a request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RequestContext {
     /// Its id.
     pub id: EventId,
@@ -34,6 +36,8 @@ pub struct RequestContext {
     pub trace_id: String,
     /// W3C trace context for what it causes.
     pub traceparent: String,
+    /// The last write that it has made.
+    written: Mutex<Option<Position>>,
 }
 
 impl RequestContext {
@@ -53,7 +57,13 @@ impl RequestContext {
             id,
             trace_id,
             traceparent,
+            written: Mutex::default(),
         }
+    }
+
+    /// Says where a write of this request lies, for its answer to tell.
+    pub fn wrote(&self, position: Position) {
+        *self.written.lock() = Some(position);
     }
 
     /// The metadata of a command `id` that this request gives on behalf of `actor`.
@@ -84,7 +94,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "none".to_owned());
-    let method = request.method().to_string();
+    let method = method_label(request.method());
     let span = tracing::info_span!("request", %method, %route, trace_id = %context.trace_id);
     let begin = clock::now();
     let answer = CURRENT
@@ -94,13 +104,28 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let took = clock::now().since(begin);
     let status = response.status().as_u16().to_string();
     span.in_scope(|| tracing::debug!(%status, took_ms = took.as_millis(), "answered"));
-    let labels = [("method", method), ("route", route), ("status", status)];
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route),
+        ("status", status),
+    ];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_seconds", &labels).record(took.as_secs_f64());
     if let Ok(id) = HeaderValue::from_str(context.id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    let token = context.written.lock().as_ref().map(Position::token);
+    if let Some(Ok(token)) = token.map(HeaderValue::try_from) {
+        response.headers_mut().insert(POSITION, token);
+    }
     response
+}
+
+/// A method as a label. A client may send any word as one, and each would be a series of its own.
+fn method_label(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let known = known.into_iter().find(|known| method.as_str() == *known);
+    known.unwrap_or("other")
 }
 
 /// Answers a request within `limit`, or gives its work up.
@@ -148,6 +173,13 @@ mod tests {
         ] {
             assert_eq!(trace_id(bad), None);
         }
+    }
+
+    #[test]
+    fn methods_that_clients_make_up_share_a_label() {
+        assert_eq!(method_label(&Method::PUT), "PUT");
+        let own = Method::from_bytes(b"X-4711").unwrap();
+        assert_eq!(method_label(&own), "other");
     }
 
     #[test]

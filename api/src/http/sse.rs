@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -72,7 +72,8 @@ impl Streams {
         closing.wait_for(|closing| *closing).await.map(drop).ok();
     }
 
-    /// Sends what `look` finds, after each change of `key`, until the last.
+    /// Sends what `look` finds, after each change of `key`, until the last. A client that has the
+    /// last already gets 204, which tells it not to come again.
     ///
     /// # Errors
     /// 503 when too many streams are open.
@@ -81,15 +82,19 @@ impl Streams {
         views: Arc<dyn Views>,
         key: ViewKey,
         headers: &HeaderMap,
-        look: F,
+        mut look: F,
     ) -> Result<Response>
     where
         F: FnMut() -> Option<Snapshot> + Send + 'static,
     {
+        let seen = last_event_id(headers);
+        let over = look().is_some_and(|now| now.last && !is_news(seen, now.at));
+        if over {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
         let permit = self.free.clone().try_acquire_owned();
         let busy = |_| Problem::new(Kind::Unavailable).retry_after(5);
         let permit = permit.map_err(busy)?;
-        let seen = last_event_id(headers);
         let state = State {
             views,
             key,

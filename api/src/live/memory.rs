@@ -20,6 +20,7 @@ use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 
 use super::audit::AuditLog;
+use super::replies::Replies;
 use crate::ports::{Audit, Place, Reply, Seen, ViewKey, Views};
 
 /// How many groups of keys are woken apart: a change wakes those who wait for its group.
@@ -61,6 +62,7 @@ pub struct MemoryViews {
     groups: Vec<watch::Sender<u64>>,
     hasher: RandomState,
     replies: Arc<DashMap<EventId, oneshot::Sender<CommandReply>>>,
+    answered: RwLock<Replies>,
     caught_up: AtomicBool,
 }
 
@@ -79,6 +81,7 @@ impl Default for MemoryViews {
             groups: (0..WATCH_GROUPS).map(|_| watch::Sender::new(0)).collect(),
             hasher: RandomState::new(),
             replies: Arc::default(),
+            answered: RwLock::default(),
             caught_up: AtomicBool::new(false),
         }
     }
@@ -135,6 +138,7 @@ impl MemoryViews {
     /// Hands an answer to whoever waits for it.
     pub fn answer(&self, reply: CommandReply) {
         let id = EventId::new(reply.command_id.as_str());
+        self.answered.write().remember(id.clone(), &reply);
         if let Some((_, waiting)) = self.replies.remove(&id) {
             // Nobody to tell when the wait ended in this moment.
             drop(waiting.send(reply));
@@ -156,6 +160,17 @@ impl MemoryViews {
         }
         for variant in view.iter().flat_map(|view| &view.variants) {
             index.insert(variant.sku.clone(), id.clone());
+        }
+    }
+
+    fn version(&self, key: &ViewKey) -> Option<i64> {
+        match key {
+            ViewKey::Product(id) => self.product(id).map(|seen| seen.view.version),
+            ViewKey::Cart(id) => self.cart(id).map(|seen| seen.view.version),
+            ViewKey::Order(id) => self.order(id).map(|seen| seen.view.version),
+            ViewKey::Stock(sku) => self.stock(sku).map(|seen| seen.view.version),
+            ViewKey::Payment(id) => self.payment(id).map(|seen| seen.view.version),
+            ViewKey::Category(_) => None,
         }
     }
 
@@ -253,6 +268,17 @@ impl Views for MemoryViews {
             .collect()
     }
 
+    fn newer_order(
+        &self,
+        user: &UserId,
+        place: &(String, OrderId),
+        steps: usize,
+    ) -> Option<(String, OrderId)> {
+        let index = self.orders_of.read();
+        let newer = (Bound::Included(place), Bound::Unbounded);
+        index.get(user)?.range(newer).nth(steps).cloned()
+    }
+
     fn stock(&self, sku: &Sku) -> Option<Seen<StockView>> {
         get(&self.stock, sku)
     }
@@ -263,6 +289,11 @@ impl Views for MemoryViews {
 
     fn audit(&self) -> Audit {
         self.audit.shown()
+    }
+
+    fn shows(&self, command: &EventId, key: &ViewKey) -> bool {
+        let wanted = self.answered.read().version(command);
+        wanted.is_some_and(|wanted| self.version(key).unwrap_or(0) >= wanted)
     }
 
     fn watch(&self, key: &ViewKey) -> watch::Receiver<u64> {

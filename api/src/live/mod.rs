@@ -6,4 +6,5 @@ pub mod commands;
 pub mod lag;
 pub mod memory;
 pub mod relay;
+mod replies;
 pub mod views;

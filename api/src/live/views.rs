@@ -67,6 +67,12 @@ impl LogViews {
         })
     }
 
+    /// False when the thread has ended by itself, which only a panic brings about.
+    pub fn is_running(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
+
     /// The views.
     pub fn views(&self) -> Arc<MemoryViews> {
         self.views.clone()

@@ -167,7 +167,7 @@ async fn delete(
     Admin(client): Admin,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode> {
+) -> Result<Response> {
     let product_id: ProductId = key(&id)?;
     app.views.product(&product_id).ok_or(Kind::NotFound)?;
     let expected_version = if_match(&headers, app.settings.limits.require_if_match)?;
@@ -188,8 +188,8 @@ async fn delete(
         .settled(&ViewKey::Product(product_id.clone()), look)
         .await;
     Ok(match (reply, gone) {
-        (Some(_), Some(())) => StatusCode::NO_CONTENT,
-        _ => StatusCode::ACCEPTED,
+        (Some(_), Some(())) => StatusCode::NO_CONTENT.into_response(),
+        _ => accepted(&format!("/api/products/{product_id}"), ()),
     })
 }
 
@@ -328,7 +328,7 @@ async fn delete_category(
     State(app): State<App>,
     Admin(client): Admin,
     Path(id): Path<String>,
-) -> Result<StatusCode> {
+) -> Result<Response> {
     let category_id: CategoryId = key(&id)?;
     app.views.category(&category_id).ok_or(Kind::NotFound)?;
     let delete = DeleteCategory {
@@ -340,8 +340,8 @@ async fn delete_category(
         .settled(&ViewKey::Category(category_id.clone()), look)
         .await;
     Ok(match (reply, gone) {
-        (Some(_), Some(())) => StatusCode::NO_CONTENT,
-        _ => StatusCode::ACCEPTED,
+        (Some(_), Some(())) => StatusCode::NO_CONTENT.into_response(),
+        _ => accepted(&format!("/api/categories/{category_id}/products"), ()),
     })
 }
 

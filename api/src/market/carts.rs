@@ -4,7 +4,7 @@
 //! id with a signature. A request that bears both gives the guest's lines to the user's cart.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use base64::Engine as _;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use tokio::time::timeout;
 
-use super::{App, Market, Router};
+use super::{App, Market, Router, accepted};
 use crate::http::auth::{Client, MaybeClient};
 use crate::http::etag::{if_match, versioned};
 use crate::http::extract::Path;
@@ -321,9 +321,7 @@ async fn give(app: &Market, holder: &Holder, command: CartCommand) -> Result<Res
         .ask(meta, message, app.settings.times.command_wait)
         .await?
     else {
-        let mut response = answer(app, holder).await?;
-        *response.status_mut() = StatusCode::ACCEPTED;
-        return Ok(response);
+        return Ok(accepted("/api/cart", answer(app, holder).await?));
     };
     let look = || {
         app.views

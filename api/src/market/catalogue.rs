@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{App, Market, Router, key};
-use crate::http::cursor::{Page, decode, limit, link_next, parameter};
+use crate::http::cursor::{Before, Page, decode, limit, links, parameter};
 use crate::http::etag::conditional;
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Kind, Result};
@@ -147,14 +147,16 @@ fn page(app: &Market, headers: &HeaderMap, uri: &Uri, filter: &Filter) -> Result
     let found = found(app, filter);
     let facets = filter.filters().then(|| facets(app, &found));
     let mut standings: Vec<_> = found.iter().map(|p| (sort.standing(p), p)).collect();
-    standings.retain(|(standing, _)| {
-        after
-            .as_ref()
-            .is_none_or(|after| sort.compare(after, standing) == Ordering::Less)
-    });
     standings.sort_unstable_by(|(a, _), (b, _)| sort.compare(a, b));
-    standings.truncate(limit + 1);
-    let page = Page::of(standings, limit, |(standing, _)| standing.clone());
+    let begin = after.as_ref().map_or(0, |after| {
+        standings.partition_point(|(standing, _)| sort.compare(standing, after).is_le())
+    });
+    let before = Before::of(after.as_ref(), |_| {
+        let last = begin.checked_sub(limit + 1)?;
+        standings.get(last).map(|(standing, _)| standing.clone())
+    });
+    let rest = standings.into_iter().skip(begin).take(limit + 1).collect();
+    let page = Page::of(rest, limit, |(standing, _)| standing.clone());
     let items: Vec<_> = page
         .items
         .iter()
@@ -167,7 +169,7 @@ fn page(app: &Market, headers: &HeaderMap, uri: &Uri, filter: &Filter) -> Result
     let mut response = conditional(headers, 0, &body)?;
     response
         .headers_mut()
-        .extend(link_next(uri, page.next_cursor.as_deref()));
+        .extend(links(uri, &before, page.next_cursor.as_deref()));
     Ok(response)
 }
 

@@ -24,6 +24,7 @@ use millrace_avro::event::Meta;
 use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
 use millrace_avro::keys::{CartId, Sku};
+use millrace_streams::{ApplicationState, Streams as Application};
 use tokio::time::{Instant, sleep};
 
 use crate::accounts::tokens::Tokens;
@@ -31,9 +32,10 @@ use crate::accounts::{AccountError, Accounts};
 use crate::config::Settings;
 use crate::http::idempotency::Idempotency;
 use crate::http::limits::RateLimits;
+use crate::http::position::{self, Position};
 use crate::http::problem::{Kind, Problem, Result, page};
 use crate::http::sse::Streams;
-use crate::http::{health, request};
+use crate::http::{health, limits, request};
 use crate::live::cache::Cache;
 use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_for};
 use crate::sql::Sql;
@@ -41,7 +43,7 @@ use crate::sql::Sql;
 use self::carts::CartTokens;
 
 /// How often the views are looked at while they catch up.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// What every handler shares.
 pub type App = Arc<Market>;
@@ -64,6 +66,8 @@ pub struct Market {
     pub cache: Cache,
     /// Understands webhooks.
     pub gateways: Arc<dyn Gateways>,
+    /// Decide about them.
+    pub applications: Arc<[Application]>,
     /// Counts requests.
     pub limits: RateLimits,
     idempotency: Idempotency,
@@ -83,6 +87,8 @@ pub struct Ports {
     pub cache: Cache,
     /// Understands webhooks.
     pub gateways: Arc<dyn Gateways>,
+    /// Decide about them: the topologies that run in this process.
+    pub applications: Arc<[Application]>,
 }
 
 impl Market {
@@ -102,6 +108,7 @@ impl Market {
             views: ports.views,
             cache: ports.cache,
             gateways: ports.gateways,
+            applications: ports.applications,
             sql,
             settings,
         }))
@@ -146,6 +153,12 @@ impl Market {
         known.max(cached).map_or(0, |(_, available)| available)
     }
 
+    /// Whether every topology of this process runs all its tasks.
+    pub fn decides(&self) -> bool {
+        let runs = |it: &Application| matches!(it.state(), ApplicationState::Running);
+        self.applications.iter().all(runs)
+    }
+
     /// Whether the demonstration catalogue is being filled.
     pub fn is_seeding(&self) -> bool {
         self.seeding.load(Ordering::Acquire)
@@ -161,6 +174,16 @@ impl Market {
         self.streams.close();
     }
 
+    /// Gives a command, and has the answer to its request say where it lies.
+    async fn give(&self, meta: Meta, message: Message) -> Result<()> {
+        let position = message.view().map(|view| Position::new(&meta.id, view));
+        self.commands.append(meta, message).await?;
+        if let Some(position) = position {
+            request::current().wrote(position);
+        }
+        Ok(())
+    }
+
     /// Gives a command and waits for its answer; `None` when there is none in time.
     async fn ask(
         &self,
@@ -169,7 +192,7 @@ impl Market {
         wait: Duration,
     ) -> Result<Option<CommandReply>> {
         let reply = self.views.reply(&meta.id);
-        self.commands.append(meta, message).await?;
+        self.give(meta, message).await?;
         match reply.within(wait).await {
             Some(reply) if reply.outcome == Outcome::Refused => Err(refusal(&reply)),
             answered => Ok(answered),
@@ -211,8 +234,8 @@ impl From<PortError> for Problem {
     }
 }
 
-/// The whole API.
-pub fn router(app: App) -> axum::Router {
+/// The whole API, and the routes of others `beside` it.
+pub fn router(app: App, beside: Router) -> axum::Router {
     let times = &app.settings.times;
     let limit = times.request_timeout;
     let body_bytes_max = app.settings.limits.body_bytes_max;
@@ -227,10 +250,15 @@ pub fn router(app: App) -> axum::Router {
         .merge(audit::router())
         .merge(behaviour::router())
         // nobody is answered from the past: not even a client that did not ask whether it is ready
+        .layer(from_fn_with_state(app.clone(), position::reached))
         .layer(from_fn_with_state(app.clone(), caught_up))
-        .merge(health::router())
+        .merge(beside)
         .route("/problems", axum::routing::get(problems))
         .fallback(async || Problem::new(Kind::NotFound))
+        // before any work is done for a client that asks too often
+        .layer(from_fn_with_state(app.clone(), limits::limited))
+        // whoever watches the process is always answered
+        .merge(health::router())
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed))
         // a request that takes too long is answered, and its work given up
         .layer(from_fn(move |request, next| {

@@ -1,7 +1,6 @@
 //! Payments: refunds, and what gateways report.
 
 use axum::Json as Answer;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -17,7 +16,7 @@ use crate::http::auth::Admin;
 use crate::http::etag::versioned;
 use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
-use crate::http::json::{Checks, MoneyBody};
+use crate::http::json::{Checks, MoneyBody, Raw};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::{Message, ViewKey, WebhookError};
@@ -121,7 +120,7 @@ async fn webhook(
     State(app): State<App>,
     Path(gateway): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<StatusCode> {
     let webhook = app.gateways.webhook(&gateway, &headers, &body)?;
     let Some(webhook) = webhook else {

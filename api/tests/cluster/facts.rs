@@ -24,7 +24,7 @@ pub(crate) fn committed(kafka: &Kafka, topic: &str) -> Vec<Fact> {
             "--isolation-level",
             "read_committed",
             "--timeout-ms",
-            "5000",
+            "20000",
             "--formatter-property",
             "print.headers=true",
             "--formatter-property",

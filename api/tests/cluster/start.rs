@@ -46,6 +46,13 @@ fn a_market_on_a_cluster_says_in_one_line_what_it_misses() {
             program()
                 .flag("--kafka", nobody)
                 .flag("--registry", "http://127.0.0.1:1"),
+            "`kafka` needs `postgres`",
+        ),
+        (
+            program()
+                .flag("--kafka", nobody)
+                .flag("--registry", "http://127.0.0.1:1")
+                .variable("MILLRACE_SINGLE_INSTANCE", "1"),
             "no broker answers at `127.0.0.1:1`",
         ),
     ];

@@ -100,6 +100,17 @@ fn a_broker_or_a_registry_that_does_not_answer_is_refused() {
         folder.path(),
         &["--kafka", "127.0.0.1:1", registry[0], registry[1]],
     );
+    assert!(line.contains("`kafka` needs `postgres`"), "{line}");
+    let line = refused(
+        folder.path(),
+        &[
+            "--single-instance",
+            "--kafka",
+            "127.0.0.1:1",
+            registry[0],
+            registry[1],
+        ],
+    );
     assert!(line.contains("127.0.0.1:1"), "{line}");
     let line = refused(folder.path(), &["--registry", "http://127.0.0.1:1"]);
     assert!(line.contains("schema registry"), "{line}");
@@ -114,7 +125,13 @@ fn a_broker_without_the_protocol_of_streams_groups_is_refused() {
     );
     let registry = require!(Registry);
     let folder = tempfile::tempdir().expect("a folder");
-    let servers = ["--kafka", &kafka.bootstrap(), "--registry", &registry.url()];
+    let servers = [
+        "--single-instance",
+        "--kafka",
+        &kafka.bootstrap(),
+        "--registry",
+        &registry.url(),
+    ];
     let line = refused(folder.path(), &servers);
     assert!(line.contains(protocols), "{line}");
 }

@@ -6,11 +6,14 @@ use millrace_deploy::market::{Answer, Market};
 use millrace_deploy::wait;
 use serde_json::json;
 use tokio::task::block_in_place;
+use tokio::time::timeout;
 
 use crate::support::{market, options};
 
 /// How long the end may take.
 const END_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may take until an order is seen.
+const PLACE_LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_asked_to_end_answers_first() {
@@ -29,9 +32,12 @@ async fn who_is_asked_to_end_answers_first() {
         .header("idempotency-key", "slow")
         .header("prefer", "wait=30");
     let waiting = tokio::spawn(Answer::to(order));
-    while buyer.orders().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let placed = async {
+        while buyer.orders().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PLACE_LIMIT, placed).await.expect("an order");
 
     market.terminate().unwrap();
     let answer = waiting.await.unwrap().unwrap();

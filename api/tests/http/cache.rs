@@ -139,11 +139,12 @@ async fn an_instance_that_still_reads_its_log_shows_carts_from_redis() {
         views,
         cache: Cache::open(Some(&redis.url())).unwrap(),
         gateways: Arc::new(NoGateways),
+        applications: Arc::default(),
     };
     let mut settings = first.settings.clone();
     settings.times.command_wait = Duration::from_secs(5);
     let second = Market::open(settings, first.sql.clone(), ports);
-    let routes = market::router(second.await.unwrap());
+    let routes = market::router(second.await.unwrap(), axum::Router::new());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/cart", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });

@@ -2,8 +2,13 @@
 
 mod accounts;
 mod cache;
+mod limits;
 mod market;
 mod orders;
+mod pages;
+mod preconditions;
 mod protocol;
 mod registry;
+mod streams;
 mod support;
+mod webhooks;

@@ -126,7 +126,7 @@ async fn webhooks_that_come_twice_late_and_out_of_order_move_nothing_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn money_that_comes_after_the_end_of_an_order_goes_back() {
     let (market, admin) = TestMarket::paying(9, |options| {
-        options.reservation_ttl = Some(Span(Duration::from_millis(1000)));
+        options.reservation_ttl = Some(Span(Duration::from_secs(2)));
     })
     .await;
     // The gateway answers after three seconds: one order is cancelled before, one has expired.
@@ -201,6 +201,12 @@ async fn an_order_for_later_is_accepted_at_once_in_the_shape_of_an_order() {
     order["expected_total"]["currency"] = json!("EUR");
     let accepted = expect_response(place(&order, "b"), 202).await;
     let location = accepted.headers()["location"].to_str().unwrap().to_owned();
+    let token_of = |answer: &reqwest::Response| answer.headers()["position-token"].clone();
+    let position = token_of(&accepted);
+    let read = market.get(&location).bearer_auth(&token);
+    expect(read.header("position-token", position), 200).await;
+    let other = market.get(&location).bearer_auth(&token);
+    problem(other.header("position-token", "none"), 400).await;
     let accepted = body(accepted).await;
     assert_eq!(accepted["totals"]["total"]["minor"], 2000);
     let order = market.get(&format!("{location}?wait=20"));

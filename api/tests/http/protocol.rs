@@ -12,7 +12,7 @@ use crate::support::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_with_a_request_is_told_as_a_problem() {
     let market = TestMarket::start_with(|options| {
-        options.request_timeout = Some(Span(Duration::from_millis(500)));
+        options.request_timeout = Some(Span(Duration::from_secs(3)));
         options.body_bytes_max = Some(1000);
     })
     .await;

@@ -38,6 +38,8 @@ impl TestMarket {
             no_demo: true,
             admin_email: Some(ADMIN.to_owned()),
             admin_password: Some(PASSWORD.to_owned()),
+            // Tests look again and again.
+            requests_per_minute: Some(1_000_000),
             command_wait: Some(Span(Duration::from_secs(20))),
             ..Options::default()
         };

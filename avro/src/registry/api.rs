@@ -30,6 +30,19 @@ struct LevelBody {
     compatibility: String,
 }
 
+/// Whether a request may change what a registry holds: it registers, deletes, or sets a level.
+/// Whatever is not known to read only counts as a change.
+pub fn is_change(method: &str, path: &str) -> bool {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let segments: Vec<_> = path.split('/').filter(|it| !it.is_empty()).collect();
+    let reads = match method {
+        "GET" | "HEAD" => true,
+        "POST" => matches!(segments[..], ["subjects", _] | ["compatibility", ..]),
+        _ => false,
+    };
+    !reads
+}
+
 impl Registry {
     /// Answers a request of Confluent's HTTP API: its status and its body.
     ///
@@ -273,7 +286,7 @@ fn refusal(error: &RegistryError) -> (u16, Value) {
         RegistryError::InvalidSchema(_) => 42_201,
         RegistryError::InvalidVersion(_) => 42_202,
         RegistryError::InvalidLevel => 42_203,
-        RegistryError::BadRequest(_) => 422,
+        RegistryError::BadRequest(_) | RegistryError::Full(_) => 422,
         RegistryError::Incompatible { .. } => 409,
         RegistryError::NoResource => 404,
         RegistryError::NoMethod | RegistryError::Permanent => 405,

@@ -21,10 +21,14 @@ use std::io;
 
 use parking_lot::Mutex;
 
+pub use api::is_change;
 pub use compatibility::Level;
 pub use store::{Entry, FileStore, Forgetful, RegistryStore};
 
 use state::{Definition, State};
+
+/// How many versions a subject may have, deleted ones included: each new one is compared with all.
+const VERSIONS_MAX: u32 = 1000;
 
 /// A schema registry.
 #[derive(Debug)]
@@ -92,6 +96,9 @@ pub enum RegistryError {
     /// The resource has no such method.
     #[error("HTTP 405 Method Not Allowed")]
     NoMethod,
+    /// The subject has too many versions.
+    #[error("Subject '{0}' has {VERSIONS_MAX} versions, which is the most; use another subject")]
+    Full(String),
     /// The store failed.
     #[error("Error in the backend data store: {0}")]
     Store(#[from] io::Error),
@@ -126,7 +133,7 @@ impl Registry {
     /// version already stays that version; a schema known under another subject keeps its id.
     ///
     /// # Errors
-    /// [`RegistryError::InvalidSchema`], [`RegistryError::Incompatible`],
+    /// [`RegistryError::InvalidSchema`], [`RegistryError::Incompatible`], [`RegistryError::Full`],
     /// [`RegistryError::Store`].
     pub fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
         let definition = Definition::parse(schema)?;
@@ -140,6 +147,9 @@ impl Registry {
             return Err(RegistryError::Incompatible { subject, breaks });
         }
         let (version, id) = inner.state.next(subject, &definition);
+        if version > VERSIONS_MAX {
+            return Err(RegistryError::Full(subject.to_owned()));
+        }
         inner.store.append(&Entry::Version {
             subject: subject.to_owned(),
             version,

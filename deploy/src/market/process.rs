@@ -27,6 +27,9 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// How long a market that is not to start may take to say so.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 
+/// What the log says when a store is given up and restored from its changelog.
+const GAVE_UP: [&str; 2] = ["rebuilt", "the state is damaged"];
+
 /// What a market is started with.
 #[derive(Clone, Debug)]
 pub struct MarketOptions {
@@ -130,6 +133,13 @@ impl Market {
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The line of its log that says that a store was given up and restored, which no crash may
+    /// bring about; `None` if there is none.
+    pub fn gave_up_state(&self) -> Option<String> {
+        let gave_up = |line: &&str| GAVE_UP.iter().any(|sign| line.contains(sign));
+        self.log().lines().find(gave_up).map(str::to_owned)
     }
 
     /// Kills it if it runs (SIGKILL), starts it on the same data, and waits until it is ready.

@@ -108,7 +108,7 @@ async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> 
         let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
         let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
         if wait == Wait::No && denied.is_none() {
-            app.commands.append(meta, message).await?;
+            app.give(meta, message).await?;
             return Ok(accepted(&location, Answer(pending)));
         }
         let asked = app

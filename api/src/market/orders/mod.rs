@@ -6,7 +6,6 @@ mod fulfilment;
 use std::time::Duration;
 
 use axum::Json as Answer;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
@@ -20,10 +19,10 @@ use serde_json::Value;
 use super::{App, Market, Router, accepted, key};
 use crate::accounts::Role;
 use crate::http::auth::Client;
-use crate::http::cursor::{Page, decode, limit, link_next};
+use crate::http::cursor::{Before, Page, decode, limit, links};
 use crate::http::etag::versioned;
 use crate::http::extract::{Path, Query};
-use crate::http::json::{Checks, parse};
+use crate::http::json::{Checks, Raw, parse};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::http::sse::Snapshot;
@@ -132,10 +131,13 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     let limit = limit(query.limit)?;
-    let before = query.cursor.as_deref().map(decode).transpose()?;
+    let cursor = query.cursor.as_deref().map(decode).transpose()?;
     let orders = app
         .views
-        .orders_of(&client.user, before.as_ref(), limit + 1);
+        .orders_of(&client.user, cursor.as_ref(), limit + 1);
+    let before = Before::of(cursor.as_ref(), |place| {
+        app.views.newer_order(&client.user, place, limit)
+    });
     let page = Page::of(orders, limit, |order| {
         (order.created_at.clone(), order.id.clone())
     });
@@ -143,12 +145,12 @@ async fn list(
     for order in &page.items {
         items.push(body(&app, order).await?);
     }
-    let link = link_next(&uri, page.next_cursor.as_deref());
+    let links = links(&uri, &before, page.next_cursor.as_deref());
     let page = Page {
         items,
         next_cursor: page.next_cursor,
     };
-    Ok((link, Answer(page)).into_response())
+    Ok((links, Answer(page)).into_response())
 }
 
 async fn progress(
@@ -188,7 +190,7 @@ async fn cancel(
     State(app): State<App>,
     client: Client,
     Path(id): Path<String>,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Response> {
     let id: OrderId = key(&id)?;
     visible(&app, &client, &id)?;

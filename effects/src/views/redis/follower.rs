@@ -32,6 +32,12 @@ pub struct Following {
 }
 
 impl Following {
+    /// False when it has ended by itself, which only a panic brings about.
+    pub fn is_running(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends it; Redis keeps what it has come to.
     pub fn stop(mut self) {
         // It may have ended already.
