@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use millrace_state::{StateDir, Store, StoreId};
+use millrace_state::{StateDir, StoreId};
 
 use crate::error::{Error, TopologyError};
-use crate::global::GlobalTables;
-use crate::log::{Isolation, Log, Offset, Reader, RecordBatch, TopicPartition};
+use crate::global::{GlobalPartition, GlobalTables};
+use crate::log::{Isolation, Log, Offset, Reader, RecordBatch};
+use crate::runtime::config::StreamsConfig;
 use crate::runtime::query::StoreRegistry;
-use crate::runtime::restore::restore_batch;
-use crate::store::CHANGELOGGED;
 use crate::topology::Topology;
 
 /// Follows the topics of an application's global tables.
@@ -21,8 +20,7 @@ pub(crate) struct GlobalThread {
 }
 
 struct Partition {
-    topic: TopicPartition,
-    store: Store,
+    table: GlobalPartition,
     position: Offset,
 }
 
@@ -34,6 +32,7 @@ impl GlobalThread {
         log: &dyn Log,
         state: &StateDir,
         registry: &StoreRegistry,
+        config: &StreamsConfig,
     ) -> Result<Self, Error> {
         let globals = topology.graph().globals();
         if globals.is_empty() {
@@ -48,17 +47,15 @@ impl GlobalThread {
             };
             let mut readers = Vec::new();
             for number in 0..found.ok_or_else(missing)?.partitions {
-                let id = StoreId::new(application, format!("global_{number}"), &*global.store);
-                let store = state.open_store(&id, CHANGELOGGED)?;
-                registry.add(&global.store, number, store.reader());
+                let name = &global.store.name;
+                let id = StoreId::new(application, format!("global_{number}"), &**name);
+                let store = state.open_store(&id, global.store.options())?;
+                registry.add(name, number, store.reader());
                 readers.push(store.reader());
-                let topic = TopicPartition::new(global.topic.clone(), number);
                 let position = store.position().unwrap_or(0);
-                partitions.push(Partition {
-                    topic,
-                    store,
-                    position,
-                });
+                let (resources, on_error) = (&config.resources, config.errors.deserialize);
+                let table = GlobalPartition::new(global, number, store, resources, on_error)?;
+                partitions.push(Partition { table, position });
             }
             tables.push(readers);
         }
@@ -96,7 +93,11 @@ impl GlobalThread {
         let Some(reader) = &mut self.reader else {
             return Ok(());
         };
-        let topics: Vec<_> = self.partitions.iter().map(|p| p.topic.clone()).collect();
+        let topics: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|p| p.table.read.clone())
+            .collect();
         let ends: Vec<Offset> = reader
             .bounds(&topics)?
             .iter()
@@ -121,11 +122,11 @@ impl GlobalThread {
         reader.fetch(wait, &mut self.batches)?;
         let busy = !self.batches.is_empty();
         for batch in self.batches.drain(..) {
-            let mine = |p: &&mut Partition| p.topic == batch.partition;
+            let mine = |p: &&mut Partition| p.table.read == batch.partition;
             let Some(partition) = self.partitions.iter_mut().find(mine) else {
                 continue;
             };
-            restore_batch(&mut partition.store, &batch)?;
+            partition.table.apply(&batch)?;
             partition.position = batch.position;
         }
         Ok(busy)
@@ -134,19 +135,19 @@ impl GlobalThread {
 
 /// Begins each partition where its store has come to; a store that does not fit its topic is wiped.
 fn seek(reader: &mut dyn Reader, partitions: &mut [Partition]) -> Result<(), Error> {
-    let topics: Vec<_> = partitions.iter().map(|p| p.topic.clone()).collect();
+    let topics: Vec<_> = partitions.iter().map(|p| p.table.read.clone()).collect();
     let bounds = reader.bounds(&topics)?;
     for (partition, bounds) in partitions.iter_mut().zip(bounds) {
         if !(bounds.start..=bounds.end).contains(&partition.position) {
-            if partition.store.position().is_some() {
-                partition.store.wipe()?;
+            if partition.table.store.position().is_some() {
+                partition.table.store.wipe()?;
             }
             partition.position = bounds.start;
         }
     }
     let positions: Vec<_> = partitions
         .iter()
-        .map(|p| (p.topic.clone(), p.position))
+        .map(|p| (p.table.read.clone(), p.position))
         .collect();
     Ok(reader.assign(&positions)?)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::error::{ProcessError, ProcessResult, TopologyError};
 use crate::global::GlobalTables;
 use crate::headers::Headers;
-use crate::log::{OutputBatch, RawRecord, TaskId};
+use crate::log::{Offset, OutputBatch, RawRecord, TaskId, TopicPartition};
+use crate::record::RecordMetadata;
 use crate::store::{TIMESTAMP_BYTES, split_timestamp};
 use crate::task::dead_letter::{Handling, OnError};
 use crate::task::punctuation::{Due, PunctuationId, PunctuationKind, PunctuationQueue};
@@ -28,6 +29,10 @@ pub struct TaskContext {
     pub(crate) by_wall_clock: PunctuationQueue,
     /// The number of the hooks that are being called.
     pub(crate) hook: usize,
+    /// The partitions that the task reads, by the number of their queue.
+    pub(crate) partitions: Box<[TopicPartition]>,
+    /// The queue and the offset of the record at hand, if it is a record that is at hand.
+    pub(crate) origin: Option<(usize, Offset)>,
     stream_time: Timestamp,
     wall_clock: Timestamp,
     /// The timestamp of the record, punctuation or tick at hand.
@@ -54,6 +59,8 @@ impl TaskContext {
             by_stream_time: PunctuationQueue::default(),
             by_wall_clock: PunctuationQueue::default(),
             hook: 0,
+            partitions: Box::default(),
+            origin: None,
             stream_time,
             wall_clock,
             timestamp: stream_time,
@@ -73,6 +80,16 @@ impl TaskContext {
         self.timestamp
     }
 
+    pub(crate) fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        let (queue, offset) = self.origin?;
+        let read = self.partitions.get(queue)?;
+        Some(RecordMetadata {
+            topic: &read.topic,
+            partition: read.partition,
+            offset,
+        })
+    }
+
     /// A record with this timestamp is processed next.
     pub(crate) fn begin_record(&mut self, timestamp: Timestamp) {
         self.timestamp = timestamp;
@@ -90,6 +107,7 @@ impl TaskContext {
     /// A punctuation or tick at this time is processed next.
     pub(crate) fn begin_tick(&mut self, at: Timestamp) {
         self.timestamp = at;
+        self.origin = None;
     }
 
     /// The wall clock shows `at`; it never goes back for a task.
@@ -138,10 +156,11 @@ impl TaskContext {
         match (handling, self.handling.dead_letters) {
             (OnError::DeadLetter, Some(dead_letters)) => {
                 let value = change.new.and_then(split_timestamp);
+                let deleted_at = change.deleted_at.unwrap_or(self.stream_time);
                 let record = RawRecord {
                     offset: -1,
-                    timestamp: value.map_or(self.stream_time, |(timestamp, _)| timestamp),
-                    headers: Headers::EMPTY,
+                    timestamp: value.map_or(deleted_at, |(timestamp, _)| timestamp),
+                    headers: change.headers,
                     key: Some(change.key),
                     value: value.map(|(_, value)| value),
                 };
@@ -176,12 +195,21 @@ impl TaskContext {
         store.put(key, stored)
     }
 
+    /// Deletes a key for the record at hand.
     pub(crate) fn delete(&mut self, slot: usize, key: &[u8]) -> ProcessResult {
+        let at = self.timestamp;
         let store = self
             .stores
             .get_mut(slot)
             .ok_or_else(|| no_such_slot(slot))?;
-        store.delete(key)
+        store.delete(key, at)
+    }
+
+    /// Remembers the headers of the record that has changed the key, until the commit.
+    pub(crate) fn keep_headers(&mut self, slot: usize, key: &[u8], headers: Headers<'_>) {
+        if let Some(store) = self.stores.get_mut(slot) {
+            store.keep_headers(key, headers);
+        }
     }
 }
 
