@@ -38,6 +38,9 @@ pub struct Timestamped<V> {
     pub timestamp: Timestamp,
 }
 
+/// Both ends of a range, as bytes.
+type KeyBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// A handle on one store of the task at hand.
 ///
 /// A processor gets it in [`crate::Processor::init`] and keeps it: there is no look-up by name
@@ -202,10 +205,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
         }
     }
 
-    fn encode_bounds(
-        &mut self,
-        range: &impl RangeBounds<K>,
-    ) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>), ProcessError> {
+    fn encode_bounds(&mut self, range: &impl RangeBounds<K>) -> Result<KeyBounds, ProcessError> {
         let from = self.encode_bound(range.start_bound())?;
         Ok((from, self.encode_bound(range.end_bound())?))
     }

@@ -69,12 +69,15 @@ impl fmt::Display for StoreDefinition {
 /// Tells whether a record is of a global table's types.
 pub(crate) type RecordCheck = Box<dyn FnMut(RawRecord<'_>) -> Result<(), SerdeError> + Send>;
 
+/// Makes the check from what the application has put at the disposal of its serdes.
+type CheckFactory = dyn Fn(&Resources) -> Result<RecordCheck, SerdeError> + Send + Sync;
+
 /// A table that every instance holds whole.
 #[derive(Clone)]
 pub(crate) struct GlobalDefinition {
     pub(crate) topic: Arc<str>,
     pub(crate) store: StoreDefinition,
-    check: Arc<dyn Fn(&Resources) -> Result<RecordCheck, SerdeError> + Send + Sync>,
+    check: Arc<CheckFactory>,
 }
 
 impl GlobalDefinition {
