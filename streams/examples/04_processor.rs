@@ -9,26 +9,23 @@ use std::error::Error;
 use std::time::Duration;
 
 use millrace_streams::{
-    InitContext, KeyValueStore, ProcessError, ProcessResult, Processor, ProcessorContext,
-    Punctuation, PunctuationKind, Record, Store, Timestamp, Topic, Topology, TopologyTestDriver,
+    InitContext, KeyValueStore, ProcessResult, Processor, ProcessorContext, Punctuation,
+    PunctuationKind, Record, Store, Timestamp, Topic, Topology, TopologyTestDriver,
 };
 
 const READINGS: Topic<String, i64> = Topic::new("readings");
 const SETTLED: Topic<String, i64> = Topic::new("settled-readings");
 const LAST: Store<String, i64> = Store::new("last-reading");
 
-const QUIET: Duration = Duration::from_secs(60);
-
 struct Debounce {
     last: KeyValueStore<String, i64>,
+    quiet: Duration,
 }
 
 impl Processor<String, i64, String, i64> for Debounce {
-    fn init(cx: &mut InitContext<'_>) -> Result<Self, ProcessError> {
+    fn init(&mut self, cx: &mut InitContext<'_>) -> ProcessResult {
         cx.schedule(PunctuationKind::StreamTime, Duration::from_secs(10));
-        Ok(Self {
-            last: cx.store(LAST)?,
-        })
+        Ok(())
     }
 
     fn process(
@@ -49,7 +46,7 @@ impl Processor<String, i64, String, i64> for Debounce {
             let Some(reading) = self.last.get_timestamped(cx, &sensor)? else {
                 continue;
             };
-            if due.at.since(reading.timestamp) >= QUIET {
+            if due.at.since(reading.timestamp) >= self.quiet {
                 cx.forward(Record::new(&sensor, &reading.value, reading.timestamp))?;
                 self.last.delete(cx, &sensor)?;
             }
@@ -59,9 +56,10 @@ impl Processor<String, i64, String, i64> for Debounce {
 }
 
 pub fn main() -> Result<(), Box<dyn Error>> {
+    let quiet = Duration::from_secs(60);
     let topology = Topology::define("debounce", |t| {
         t.stream(READINGS)
-            .process::<Debounce, _, _>([LAST.connect()])
+            .process(LAST, move |last| Debounce { last, quiet })
             .to(SETTLED);
     })?;
     let mut driver = TopologyTestDriver::new(&topology)?;

@@ -115,6 +115,7 @@ impl<K, V> fmt::Debug for Topic<K, V> {
 /// A key-value store with keys `K` and values `V`, backed by a changelog.
 pub struct Store<K, V> {
     name: &'static str,
+    ordered: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -127,13 +128,29 @@ impl<K, V> Store<K, V> {
         assert_durable_name(name);
         Self {
             name,
+            ordered: false,
             types: PhantomData,
         }
+    }
+
+    /// The same store, kept in the byte order of its keys: a range of it is read in the time of
+    /// what is read. Without, a range looks through all keys that are in memory, and each read and
+    /// write is cheaper.
+    ///
+    /// Only memory is kept differently: the data of the store stay as they are.
+    #[must_use]
+    pub const fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
     }
 
     /// The name.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    pub(crate) const fn is_ordered(&self) -> bool {
+        self.ordered
     }
 }
 

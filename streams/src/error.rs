@@ -37,11 +37,28 @@ pub enum TopologyError {
         /// The topology.
         name: String,
     },
-    /// A processor asked for a store that it is not connected to.
-    #[error("store `{store}` is not connected to this processor; name it in `process`")]
+    /// A store was asked for that the topology does not have, or that the operator is not connected
+    /// to.
+    #[error("there is no store `{store}` here; name it in the topology")]
     UnconnectedStore {
         /// The store.
         store: String,
+    },
+    /// A store is used with other types, or in another order, than where it was defined.
+    #[error("store `{store}` is {known}, and is used as {used}; use one constant for both")]
+    StoreMismatch {
+        /// The store.
+        store: String,
+        /// What it was defined as.
+        known: String,
+        /// What it is used as.
+        used: String,
+    },
+    /// A record was piped into a topic that nothing reads.
+    #[error("the topology does not read topic `{topic}`; pipe into one of its source topics")]
+    UnreadTopic {
+        /// The topic.
+        topic: String,
     },
     /// A sink's topic does not exist.
     #[error("topic `{topic}` does not exist; create it first")]
@@ -190,6 +207,18 @@ pub enum Error {
         thread: String,
         /// What it panicked with.
         message: String,
+    },
+    /// A record of a global table's topic is not of the table's types, and the handler said to fail.
+    #[error("global table failed at offset {offset} of `{topic}-{partition}`: {source}")]
+    GlobalTable {
+        /// The record's topic.
+        topic: Arc<str>,
+        /// The record's partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+        /// Why.
+        source: SerdeError,
     },
     /// A query's key has no bytes, or what it found is of another type.
     #[error("query: {0}")]

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millrace_state::StoreReader;
+use millrace_state::{Store as StateStore, StoreReader, Value};
 
 use crate::catalog::Store;
 use crate::codec::{decode_stored, encode_key};
-use crate::error::ProcessError;
+use crate::error::{Error, ProcessError, TopologyError};
+use crate::log::{RawRecord, RecordBatch, TopicPartition};
 use crate::partitioner::partition_of;
-use crate::serde::{Data, Role};
+use crate::runtime::restore_where;
+use crate::serde::{Data, Resources, Role, SerdeError};
 use crate::store::StoreAccess;
-use crate::topology::Locator;
+use crate::task::OnError;
+use crate::topology::{GlobalDefinition, Locator, RecordCheck};
 
 /// The global tables of a topology, in the order of their definition.
 #[derive(Clone, Default)]
@@ -27,10 +30,86 @@ impl GlobalTables {
         }
     }
 
-    fn partition_with(&self, table: usize, key: &[u8]) -> Option<&StoreReader> {
-        let partitions = self.tables.get(table)?;
-        let count = i32::try_from(partitions.len()).ok()?;
-        partitions.get(usize::try_from(partition_of(key, count)).ok()?)
+    fn get(&self, table: usize, key: &[u8]) -> Result<Option<Value>, ProcessError> {
+        match self.tables.get(table) {
+            Some(partitions) => Ok(find(partitions, key)?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Looks into the partition to which Java's default partitioner assigns the key, and then into the
+/// others: whoever writes the topic may have a partitioner of its own.
+fn find(partitions: &[StoreReader], key: &[u8]) -> Result<Option<Value>, millrace_state::Error> {
+    let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+    let home = usize::try_from(partition_of(key, count)).unwrap_or(0);
+    let (before, from) = partitions.split_at(home.min(partitions.len()));
+    for partition in from.iter().chain(before) {
+        if let Some(found) = partition.get(key)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// One partition of a global table, as its topic is read.
+pub(crate) struct GlobalPartition {
+    pub(crate) read: TopicPartition,
+    pub(crate) store: StateStore,
+    check: RecordCheck,
+    on_error: OnError,
+}
+
+impl GlobalPartition {
+    pub(crate) fn new(
+        defined: &GlobalDefinition,
+        partition: i32,
+        store: StateStore,
+        resources: &Resources,
+        on_error: OnError,
+    ) -> Result<Self, TopologyError> {
+        Ok(Self {
+            read: TopicPartition::new(defined.topic.clone(), partition),
+            store,
+            check: defined.check(resources)?,
+            on_error,
+        })
+    }
+
+    /// Takes a batch in. What is not of the table's types is found here, where its topic and offset
+    /// are known, and not by the record that looks it up.
+    pub(crate) fn apply(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let (check, on_error) = (&mut self.check, self.on_error);
+        restore_where(&mut self.store, batch, |record| match check(record) {
+            Ok(()) => Ok(true),
+            Err(error) => refuse(&batch.partition, record, error, on_error),
+        })
+    }
+}
+
+fn refuse(
+    partition: &TopicPartition,
+    record: RawRecord<'_>,
+    error: SerdeError,
+    on_error: OnError,
+) -> Result<bool, Error> {
+    let reason = match error {
+        SerdeError::UnknownType { .. } => "unknown type",
+        SerdeError::Unavailable { .. } => return Err(failed(partition, record, error)),
+        _ if on_error == OnError::Fail => return Err(failed(partition, record, error)),
+        _ => "deserialize",
+    };
+    tracing::warn!(%error, %partition, offset = record.offset, "left out of the global table");
+    metrics::counter!("dropped_records_total", "reason" => reason).increment(1);
+    Ok(false)
+}
+
+fn failed(partition: &TopicPartition, record: RawRecord<'_>, source: SerdeError) -> Error {
+    Error::GlobalTable {
+        topic: partition.topic.clone(),
+        partition: partition.partition,
+        offset: record.offset,
+        source,
     }
 }
 
@@ -66,11 +145,7 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
         key: &K,
     ) -> Result<Option<V>, ProcessError> {
         encode_key(&mut self.keys, key, &mut self.key)?;
-        let globals = &cx.task().globals;
-        let Some(partition) = globals.partition_with(self.table, &self.key) else {
-            return Ok(None);
-        };
-        let stored = partition.get(&self.key)?;
+        let stored = cx.task().globals.get(self.table, &self.key)?;
         let decode = |stored: &[u8]| decode_stored(&mut self.values, stored);
         let found = stored.as_deref().map(decode).transpose()?;
         Ok(found.map(|found| found.value))

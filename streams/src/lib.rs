@@ -31,15 +31,15 @@ pub use dsl::{
     GlobalKTable, KStream, KTable, Keyed, Keying, Partitioned, Rekeyed, RekeyedStream, Scope,
 };
 pub use error::{Error, ProcessError, ProcessResult, TopologyError};
-pub use operators::{Branch, StoreConnection};
+pub use operators::{Branch, ConnectedStores};
 pub use processor::{InitContext, Processor, ProcessorContext, Punctuation};
-pub use record::{Change, Record};
+pub use record::{Change, Record, RecordMetadata};
 pub use runtime::{
     Application, ApplicationState, Clock, ManualClock, Progress, QueryableStore, StreamThread,
     Streams, StreamsBuilder, StreamsConfig, SystemClock,
 };
 pub use simulation::{Seeds, Simulation};
-pub use store::{KeyValueStore, StoreAccess, Timestamped};
+pub use store::{Entries, KeyValueStore, StoreAccess, Timestamped};
 pub use task::{
     BeyondSkew, ErrorHandling, OnError, PunctuationId, PunctuationKind, TimestampPolicy,
 };

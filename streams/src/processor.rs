@@ -3,21 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::catalog::Store;
-use crate::error::{ProcessError, ProcessResult};
+use crate::error::ProcessResult;
 use crate::operators::Downstream;
-use crate::record::Record;
-use crate::serde::Data;
-use crate::store::{KeyValueStore, StoreAccess, sealed};
+use crate::record::{Record, RecordMetadata};
+use crate::store::{StoreAccess, sealed};
 use crate::task::{PunctuationId, PunctuationKind, TaskContext};
 use crate::time::Timestamp;
-use crate::topology::Locator;
 
 /// An operator with state of its own: [`crate::KStream::process`] runs it.
 ///
-/// Each task has its own processor, made by the supplier. Fields of the processor are forgotten at
-/// a rebalance, a crash or an aborted transaction; what must survive belongs into a store. It reads
-/// no clock, no random source and no socket: then a replay gives the same output.
+/// Each task has its own processor, made by the supplier, which hands it its store handles and
+/// whatever else it needs. Fields of the processor are forgotten at a rebalance, a crash or an
+/// aborted transaction; what must survive belongs into a store. It reads no clock, no random source
+/// and no socket: then a replay gives the same output.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,15 +28,16 @@ use crate::topology::Locator;
 /// const HOURLY: Topic<String, i64> = Topic::new("hourly");
 /// const SUMS: Store<String, i64> = Store::new("hourly-sums");
 ///
-/// /// Sums the sales of each shop, and tells the sums once an hour.
+/// /// Sums the sales of each shop, and tells once an hour which sums have come to `least`.
 /// struct HourlySums {
 ///     sums: KeyValueStore<String, i64>,
+///     least: i64,
 /// }
 ///
 /// impl Processor<String, i64, String, i64> for HourlySums {
-///     fn init(cx: &mut InitContext<'_>) -> Result<Self, millrace_streams::ProcessError> {
+///     fn init(&mut self, cx: &mut InitContext<'_>) -> ProcessResult {
 ///         cx.schedule(PunctuationKind::StreamTime, Duration::from_secs(3600));
-///         Ok(Self { sums: cx.store(SUMS)? })
+///         Ok(())
 ///     }
 ///
 ///     fn process(
@@ -56,29 +55,33 @@ use crate::topology::Locator;
 ///         punctuation: Punctuation,
 ///     ) -> ProcessResult {
 ///         for (shop, sum) in self.sums.all(cx)? {
-///             cx.forward(Record::new(&shop, &sum, punctuation.at))?;
+///             if sum >= self.least {
+///                 cx.forward(Record::new(&shop, &sum, punctuation.at))?;
+///             }
 ///         }
 ///         Ok(())
 ///     }
 /// }
 ///
 /// let topology = Topology::define("hourly", |t| {
-///     t.stream(SALES).process::<HourlySums, _, _>([SUMS.connect()]).to(HOURLY);
+///     t.stream(SALES).process(SUMS, |sums| HourlySums { sums, least: 5 }).to(HOURLY);
 /// })?;
 /// let mut driver = TopologyTestDriver::new(&topology)?;
 /// let hour = |n: i64| Timestamp::from_millis(n * 3_600_000);
 /// driver.input(SALES).pipe(&"north".to_owned(), &3, hour(1))?;
 /// driver.input(SALES).pipe(&"north".to_owned(), &4, hour(2))?;
-/// assert_eq!(driver.output(HOURLY).read_values()?, [3, 7]);
+/// assert_eq!(driver.output(HOURLY).read_values()?, [7]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait Processor<K, V, K2, V2>: Sized + 'static {
-    /// Makes the processor of one task, when the task's stores are restored and before its first
-    /// record: the place to get store handles and to schedule punctuations.
+pub trait Processor<K, V, K2, V2>: 'static {
+    /// Called once, when the task's stores are restored and before its first record: the place to
+    /// schedule punctuations, and to read what the stores hold.
     ///
     /// # Errors
-    /// When a store is not connected.
-    fn init(cx: &mut InitContext<'_>) -> Result<Self, ProcessError>;
+    /// What keeps the processor from its work; the task then fails.
+    fn init(&mut self, _cx: &mut InitContext<'_>) -> ProcessResult {
+        Ok(())
+    }
 
     /// Processes one record.
     ///
@@ -114,22 +117,16 @@ pub struct Punctuation {
     pub at: Timestamp,
 }
 
-/// What a processor may do while it is made.
+/// What a processor may do before its first record: schedule punctuations, and read and write its
+/// stores.
 pub struct InitContext<'a> {
-    pub(crate) locator: Locator<'a>,
-    pub(crate) schedules: &'a mut Vec<(PunctuationKind, Duration)>,
+    task: &'a mut TaskContext,
+    scheduled: usize,
 }
 
-impl InitContext<'_> {
-    /// A handle on a store that [`crate::KStream::process`] was told to connect.
-    ///
-    /// # Errors
-    /// When the store is not connected, or its serdes cannot be built.
-    pub fn store<K: Data, V: Data>(
-        &self,
-        store: Store<K, V>,
-    ) -> Result<KeyValueStore<K, V>, ProcessError> {
-        KeyValueStore::new(self.locator, store)
+impl<'a> InitContext<'a> {
+    pub(crate) fn new(task: &'a mut TaskContext) -> Self {
+        Self { task, scheduled: 0 }
     }
 
     /// Schedules a punctuation every `interval`.
@@ -138,8 +135,20 @@ impl InitContext<'_> {
     /// another interval; intervals without records are skipped. By wall clock it first runs one
     /// interval from now.
     pub fn schedule(&mut self, kind: PunctuationKind, interval: Duration) -> PunctuationId {
-        self.schedules.push((kind, interval));
-        PunctuationId::new(self.schedules.len() - 1)
+        let id = PunctuationId::new(self.scheduled);
+        self.scheduled += 1;
+        self.task.schedule(id, kind, interval);
+        id
+    }
+
+    /// The largest timestamp that the task has seen before.
+    pub fn stream_time(&self) -> Timestamp {
+        self.task.stream_time()
+    }
+
+    /// The wall-clock time of the last tick.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.task.wall_clock()
     }
 }
 
@@ -178,11 +187,29 @@ impl<K2, V2> ProcessorContext<'_, K2, V2> {
     pub fn timestamp(&self) -> Timestamp {
         self.task.timestamp()
     }
+
+    /// Where the record at hand was read. `None` in a punctuation, and for an update of a table,
+    /// which stands for all records since the last commit.
+    pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        self.task.record_metadata()
+    }
 }
 
 impl<K2, V2> fmt::Debug for ProcessorContext<'_, K2, V2> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessorContext").finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for InitContext<'_> {}
+
+impl StoreAccess for InitContext<'_> {
+    fn task(&self) -> &TaskContext {
+        self.task
+    }
+
+    fn task_mut(&mut self) -> &mut TaskContext {
+        self.task
     }
 }
 

@@ -1,6 +1,7 @@
 //! A record on its way through a topology.
 
 use crate::headers::Headers;
+use crate::log::Offset;
 use crate::time::Timestamp;
 
 /// A record as an operator sees it: borrowed, so that fan-out copies nothing.
@@ -61,6 +62,17 @@ impl<K, V> Clone for Record<'_, K, V> {
 }
 
 impl<K, V> Copy for Record<'_, K, V> {}
+
+/// Where a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordMetadata<'a> {
+    /// The topic; a repartition topic by its full name.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: Offset,
+}
 
 /// An update of a table: the value before and the value after.
 #[derive(Clone, Debug, PartialEq, Eq)]

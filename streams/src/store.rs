@@ -4,23 +4,18 @@
 //! value's bytes: Kafka Streams' timestamped key-value store.
 
 use std::fmt;
+use std::ops::{Bound, RangeBounds};
 
-use millrace_state::StoreOptions;
+use millrace_state::{Entry, Range};
 
 use crate::catalog::Store;
 use crate::codec::{decode_stored, encode_key};
 use crate::error::{ProcessError, ProcessResult};
 use crate::headers::{HeaderList, Headers};
 use crate::serde::{Data, Presence, Role, Serde};
-use crate::task::{Pairs, TaskContext};
+use crate::task::TaskContext;
 use crate::time::Timestamp;
 use crate::topology::Locator;
-
-/// How the engine opens its stores.
-pub(crate) const CHANGELOGGED: StoreOptions = StoreOptions {
-    ordered: false,
-    changelog: true,
-};
 
 /// The bytes in front of each stored value.
 pub(crate) const TIMESTAMP_BYTES: usize = 8;
@@ -43,6 +38,9 @@ pub struct Timestamped<V> {
     pub timestamp: Timestamp,
 }
 
+/// Both ends of a range, as bytes.
+type KeyBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// A handle on one store of the task at hand.
 ///
 /// A processor gets it in [`crate::Processor::init`] and keeps it: there is no look-up by name
@@ -59,7 +57,7 @@ pub struct KeyValueStore<K: Data, V: Data> {
 
 impl<K: Data, V: Data> KeyValueStore<K, V> {
     pub(crate) fn new(locator: Locator<'_>, store: Store<K, V>) -> Result<Self, ProcessError> {
-        let (slot, changelog) = locator.store(store.name())?;
+        let (slot, changelog) = locator.store(store)?;
         Ok(Self {
             name: store.name(),
             slot,
@@ -146,41 +144,82 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
         cx.task_mut().delete(self.slot, &self.key)
     }
 
-    /// Keys and values whose keys' bytes lie in `from..to`, in byte order.
+    /// Keys and values whose keys lie in `range`, one by one, in the byte order of the keys: the
+    /// order of the keys themselves where their serde keeps it.
+    ///
+    /// A store that is [`Store::ordered`] is read as far as the iterator is; any other is looked
+    /// through for keys first. Nothing can be forwarded or written while the iterator lives: take a
+    /// bounded part of it, and go on behind its last key.
+    ///
+    /// ```
+    /// # use std::ops::Bound;
+    /// # use millrace_streams::{KeyValueStore, ProcessError, StoreAccess};
+    /// # type Stock = KeyValueStore<String, i64>;
+    /// # fn next(stock: &mut Stock, cx: &impl StoreAccess, last: String) -> Result<(), ProcessError> {
+    /// let behind = (Bound::Excluded(last), Bound::Unbounded);
+    /// let page: Vec<(String, i64)> = stock.range(cx, behind)?.take(100).collect::<Result<_, _>>()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`KeyValueStore::get`].
-    pub fn range(
-        &mut self,
-        cx: &impl StoreAccess,
-        from: &K,
-        to: &K,
-    ) -> Result<Vec<(K, V)>, ProcessError> {
-        self.encode_key(to)?;
-        let end = self.key.clone();
-        self.encode_key(from)?;
-        let found = cx.task().store(self.slot)?.range(&self.key, Some(&end))?;
-        self.decode_all(found)
+    /// When a bound has no bytes. An item is an error when the store cannot be read, or its bytes
+    /// are no `(K, V)`.
+    pub fn range<'s>(
+        &'s mut self,
+        cx: &'s impl StoreAccess,
+        range: impl RangeBounds<K>,
+    ) -> Result<Entries<'s, K, V>, ProcessError> {
+        let bounds = self.encode_bounds(&range)?;
+        let entries = cx.task().store(self.slot)?.store().range(bounds);
+        Ok(self.entries(entries))
     }
 
-    /// All keys and values, in the byte order of the keys.
+    /// As [`KeyValueStore::range`], from the last key to the first.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::range`].
+    pub fn reverse_range<'s>(
+        &'s mut self,
+        cx: &'s impl StoreAccess,
+        range: impl RangeBounds<K>,
+    ) -> Result<Entries<'s, K, V>, ProcessError> {
+        let bounds = self.encode_bounds(&range)?;
+        let entries = cx.task().store(self.slot)?.store().reverse_range(bounds);
+        Ok(self.entries(entries))
+    }
+
+    /// All keys and values, in the byte order of the keys: for a store that is known to be small.
     ///
     /// # Errors
     /// As [`KeyValueStore::get`].
     pub fn all(&mut self, cx: &impl StoreAccess) -> Result<Vec<(K, V)>, ProcessError> {
-        let found = cx.task().store(self.slot)?.range(&[], None)?;
-        self.decode_all(found)
+        self.range(cx, ..)?.collect()
     }
 
-    fn decode_all(&mut self, found: Pairs) -> Result<Vec<(K, V)>, ProcessError> {
-        let mut decoded = Vec::with_capacity(found.len());
-        for (key, stored) in found {
-            let key = self.decode_key(&key)?;
-            if let Some(stored) = self.decode_value(Some(&stored))? {
-                decoded.push((key, stored.value));
-            }
+    fn entries<'s>(&'s mut self, entries: Range<'s>) -> Entries<'s, K, V> {
+        Entries {
+            entries,
+            keys: &mut self.keys,
+            values: &mut self.values,
         }
-        Ok(decoded)
+    }
+
+    fn encode_bounds(&mut self, range: &impl RangeBounds<K>) -> Result<KeyBounds, ProcessError> {
+        let from = self.encode_bound(range.start_bound())?;
+        Ok((from, self.encode_bound(range.end_bound())?))
+    }
+
+    fn encode_bound(&mut self, bound: Bound<&K>) -> Result<Bound<Vec<u8>>, ProcessError> {
+        if let Bound::Included(key) | Bound::Excluded(key) = bound {
+            self.encode_key(key)?;
+        }
+        Ok(bound.map(|_| self.key.clone()))
+    }
+
+    /// Remembers the headers of the record that has changed the key which was used last.
+    pub(crate) fn keep_headers(&self, cx: &mut TaskContext, headers: Headers<'_>) {
+        cx.keep_headers(self.slot, &self.key, headers);
     }
 
     pub(crate) fn decode_key(&mut self, bytes: &[u8]) -> Result<K, ProcessError> {
@@ -202,6 +241,39 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
 impl<K: Data, V: Data> fmt::Debug for KeyValueStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyValueStore({})", self.name)
+    }
+}
+
+/// Keys and values of a store, one by one: see [`KeyValueStore::range`].
+pub struct Entries<'s, K: Data, V: Data> {
+    entries: Range<'s>,
+    keys: &'s mut K::Serde,
+    values: &'s mut V::Serde,
+}
+
+impl<K: Data, V: Data> Entries<'_, K, V> {
+    fn decode(&mut self, entry: &Entry) -> Result<(K, V), ProcessError> {
+        let key = self.keys.deserialize(Some(entry.key()), Headers::EMPTY)?;
+        Ok((key, decode_stored(self.values, entry.value())?.value))
+    }
+}
+
+impl<K: Data, V: Data> Iterator for Entries<'_, K, V> {
+    type Item = Result<(K, V), ProcessError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.entries.next()?;
+        Some(
+            entry
+                .map_err(ProcessError::from)
+                .and_then(|entry| self.decode(&entry)),
+        )
+    }
+}
+
+impl<K: Data, V: Data> fmt::Debug for Entries<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").finish_non_exhaustive()
     }
 }
 

@@ -12,9 +12,9 @@ use millrace_streams::log::{
 use millrace_streams::partitioner::partition_of;
 use millrace_streams::serde::SerdeError;
 use millrace_streams::{
-    Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessError, ProcessResult,
-    Processor, ProcessorContext, Punctuation, PunctuationKind, Record, Store, StreamThread,
-    Streams, StreamsConfig, Timestamp, Topic, Topology,
+    Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessResult, Processor,
+    ProcessorContext, Punctuation, PunctuationKind, Record, Store, StreamThread, Streams,
+    StreamsConfig, Timestamp, Topic, Topology,
 };
 use parking_lot::Mutex;
 
@@ -41,10 +41,9 @@ struct Reporter {
 }
 
 impl Processor<String, i64, String, i64> for Reporter {
-    fn init(cx: &mut InitContext<'_>) -> Result<Self, ProcessError> {
+    fn init(&mut self, cx: &mut InitContext<'_>) -> ProcessResult {
         cx.schedule(PunctuationKind::WallClock, Duration::from_secs(1));
-        let last = cx.store(LAST)?;
-        Ok(Self { last })
+        Ok(())
     }
 
     fn process(
@@ -84,7 +83,7 @@ impl Processor<String, i64, String, i64> for Reporter {
 fn topology() -> Topology {
     Topology::define("reports", |t| {
         let input = t.stream(INPUT);
-        input.process::<Reporter, _, _>([LAST.connect()]).to(OUTPUT);
+        input.process(LAST, |last| Reporter { last }).to(OUTPUT);
     })
     .expect("the topology is sound")
 }

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use millrace_streams::{
-    InitContext, KeyValueStore, ProcessError, ProcessResult, Processor, ProcessorContext, Record,
-    Store, Topic, Topology,
+    KeyValueStore, ProcessResult, Processor, ProcessorContext, Record, Store, Topic, Topology,
 };
 
 use super::Workload;
@@ -86,7 +85,7 @@ fn totals(input: Samples, output: Topic<String, Total>) -> Defined {
 fn each_total(input: Samples, output: Topic<String, Total>) -> Defined {
     Topology::define("w2-each", |t| {
         t.stream(input)
-            .process::<EachTotal, _, _>([TOTALS.connect()])
+            .process(TOTALS, |totals| EachTotal { totals })
             .to(output);
     })
 }
@@ -97,12 +96,6 @@ struct EachTotal {
 }
 
 impl Processor<String, Vec<u8>, String, Total> for EachTotal {
-    fn init(cx: &mut InitContext<'_>) -> Result<Self, ProcessError> {
-        Ok(Self {
-            totals: cx.store(TOTALS)?,
-        })
-    }
-
     fn process(
         &mut self,
         cx: &mut ProcessorContext<'_, String, Total>,

@@ -1,18 +1,19 @@
 //! What a test holds of a driver: typed inputs, outputs and stores.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use millrace_state::{Entry, Store as StateStore};
+
 use super::{TestRecord, TopologyTestDriver};
 use crate::catalog::Topic;
-use crate::codec::RecordCodec;
-use crate::error::{Error, ProcessResult};
-use crate::headers::HeaderList;
-use crate::log::{Offset, TopicSlot};
-use crate::serde::Data;
-use crate::store::KeyValueStore;
-use crate::task::Task;
+use crate::codec::{RecordCodec, decode_stored, encode_key};
+use crate::error::Error;
+use crate::headers::{HeaderList, Headers};
+use crate::serde::{Data, Presence, Serde};
+use crate::store::Timestamped;
 use crate::time::Timestamp;
 
 /// Pipes records into one topic of a driver.
@@ -170,11 +171,12 @@ impl<K: Data, V: Data> TestOutput<'_, K, V> {
     }
 }
 
-/// A store of a driver's topology.
-#[derive(Debug)]
+/// A store or a global table of a driver's topology.
 pub struct TestStore<'a, K: Data, V: Data> {
-    pub(super) task: &'a mut Task,
-    pub(super) handle: KeyValueStore<K, V>,
+    pub(super) store: &'a mut StateStore,
+    pub(super) serdes: (K::Serde, V::Serde),
+    /// The timestamp of what is written: that of the last record of the store's task.
+    pub(super) at: Timestamp,
 }
 
 impl<K: Data, V: Data> TestStore<'_, K, V> {
@@ -183,10 +185,21 @@ impl<K: Data, V: Data> TestStore<'_, K, V> {
     /// # Errors
     /// When the stored bytes are no `V`.
     pub fn get(&mut self, key: &K) -> Result<Option<V>, Error> {
-        let (id, cx) = (self.task.id(), self.task.context());
-        self.handle
-            .get(cx, key)
-            .map_err(|source| Error::Task { task: id, source })
+        Ok(self.get_timestamped(key)?.map(|stored| stored.value))
+    }
+
+    /// The value under `key` with its timestamp.
+    ///
+    /// # Errors
+    /// As [`TestStore::get`].
+    pub fn get_timestamped(&mut self, key: &K) -> Result<Option<Timestamped<V>>, Error> {
+        let key = self.encode(key)?;
+        let stored = self.store.get(&key)?;
+        let values = &mut self.serdes.1;
+        let decoded = stored
+            .as_deref()
+            .map(|stored| decode_stored(values, stored));
+        decoded.transpose().map_err(Error::Query)
     }
 
     /// All keys and values, in the byte order of the keys.
@@ -194,10 +207,15 @@ impl<K: Data, V: Data> TestStore<'_, K, V> {
     /// # Errors
     /// When stored bytes are no `(K, V)`.
     pub fn all(&mut self) -> Result<Vec<(K, V)>, Error> {
-        let (id, cx) = (self.task.id(), self.task.context());
-        self.handle
-            .all(cx)
-            .map_err(|source| Error::Task { task: id, source })
+        let (keys, values) = &mut self.serdes;
+        let mut decode = |entry: &Entry| {
+            let key = keys.deserialize(Some(entry.key()), Headers::EMPTY)?;
+            Ok((key, decode_stored(values, entry.value())?.value))
+        };
+        let entries = self.store.all();
+        entries
+            .map(|entry| decode(&entry?).map_err(Error::Query))
+            .collect()
     }
 
     /// Writes a value, committed at once; nothing is forwarded for it.
@@ -205,8 +223,15 @@ impl<K: Data, V: Data> TestStore<'_, K, V> {
     /// # Errors
     /// When key or value have no bytes.
     pub fn put(&mut self, key: &K, value: &V) -> Result<(), Error> {
-        let put = self.handle.put(self.task.context_mut(), key, value);
-        self.commit(put)
+        let key = self.encode(key)?;
+        let mut stored = self.at.as_millis().to_be_bytes().to_vec();
+        let values = &mut self.serdes.1;
+        match values.serialize(value, &mut HeaderList::new(), &mut stored) {
+            Ok(Presence::Value) => self.store.put(&key, &stored)?,
+            Ok(Presence::Null) => self.store.delete(&key)?,
+            Err(error) => return Err(Error::Query(error)),
+        }
+        Ok(self.store.commit(None)?)
     }
 
     /// Removes a key, committed at once; nothing is forwarded for it.
@@ -214,13 +239,20 @@ impl<K: Data, V: Data> TestStore<'_, K, V> {
     /// # Errors
     /// When the key has no bytes.
     pub fn delete(&mut self, key: &K) -> Result<(), Error> {
-        let deleted = self.handle.delete(self.task.context_mut(), key);
-        self.commit(deleted)
+        let key = self.encode(key)?;
+        self.store.delete(&key)?;
+        Ok(self.store.commit(None)?)
     }
 
-    fn commit(&mut self, written: ProcessResult) -> Result<(), Error> {
-        let id = self.task.id();
-        written.map_err(|source| Error::Task { task: id, source })?;
-        self.task.committed(&[] as &[(TopicSlot, i32, Offset)])
+    fn encode(&mut self, key: &K) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        encode_key(&mut self.serdes.0, key, &mut bytes).map_err(Error::Query)?;
+        Ok(bytes)
+    }
+}
+
+impl<K: Data, V: Data> fmt::Debug for TestStore<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestStore({})", self.store.name())
     }
 }

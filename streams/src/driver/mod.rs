@@ -10,19 +10,18 @@ use std::time::Duration;
 
 pub use io::{TestInput, TestOutput, TestStore};
 use millrace_state::{StateDir, Store as StateStore};
-use open::{TaskParts, build, open_globals, single_partitions, task_id};
+use open::{TaskParts, build, open_globals, single_partitions};
 
-use crate::catalog::{Store, Topic, dead_letter_topic};
+use crate::catalog::{Store, Topic, changelog_topic, dead_letter_topic};
+use crate::codec::serdes;
 use crate::error::{Error, TopologyError};
-use crate::global::GlobalTables;
+use crate::global::{GlobalPartition, GlobalTables};
 use crate::headers::{HeaderList, Headers};
 use crate::log::{Offset, OutputBatch, RawRecord, RecordBatch, TopicPartition};
-use crate::runtime::restore_batch;
 use crate::serde::{Data, Resources};
-use crate::store::KeyValueStore;
 use crate::task::{ErrorHandling, Task, TimestampPolicy};
 use crate::time::Timestamp;
-use crate::topology::{Locator, Places, Topology};
+use crate::topology::{Places, StoreDefinition, Topology};
 
 #[doc = include_str!("../../docs/test_driver.md")]
 pub struct TopologyTestDriver {
@@ -31,7 +30,7 @@ pub struct TopologyTestDriver {
     /// One per sub-topology.
     tasks: Vec<Task>,
     outputs: OutputBatch,
-    globals: Vec<GlobalTopic>,
+    globals: Vec<GlobalPartition>,
     wall_clock: Timestamp,
     /// The next offset of every topic.
     offsets: HashMap<Arc<str>, Offset>,
@@ -41,11 +40,6 @@ pub struct TopologyTestDriver {
 
 /// A record as bytes; null is `None`.
 type RawTestRecord = TestRecord<Option<Vec<u8>>, Option<Vec<u8>>>;
-
-struct GlobalTopic {
-    topic: Arc<str>,
-    store: StateStore,
-}
 
 /// A record that a test reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +112,7 @@ impl TopologyTestDriver {
         };
         let state = StateDir::in_memory();
         let mut outputs = OutputBatch::new();
-        let globals = open_globals(topology, &places, &state)?;
+        let globals = open_globals(topology, &places, &state, options.errors.deserialize)?;
         let readers = globals
             .iter()
             .map(|global| vec![global.store.reader()])
@@ -180,32 +174,37 @@ impl TopologyTestDriver {
         self.written.keys().map(|topic| &**topic)
     }
 
-    /// A way to read a store, and to write to it.
+    /// A way to read a store or a global table, and to write to it.
     ///
     /// # Errors
-    /// When the topology has no such store.
+    /// When the topology has no such store, or one of other types.
     pub fn store<K: Data, V: Data>(
         &mut self,
         store: Store<K, V>,
     ) -> Result<TestStore<'_, K, V>, Error> {
-        let missing = || TopologyError::UnconnectedStore {
-            store: store.name().into(),
-        };
+        let defined = StoreDefinition::of(store);
         let graph = self.topology.graph();
-        let index = graph.store_index(store.name()).ok_or_else(missing)?;
-        let parts = self.topology.subtopologies();
-        let (number, part) = parts
-            .iter()
-            .enumerate()
-            .find(|(_, part)| part.stores.contains(&index))
-            .ok_or_else(missing)?;
-        let locator = Locator::for_store(graph, part, &self.places, index);
-        let handle = KeyValueStore::new(locator, store).map_err(|source| Error::Task {
-            task: task_id(number),
-            source,
+        let (topic, global) = match graph.typed_global(&defined)? {
+            Some(global) => (global.topic.to_string(), true),
+            None => {
+                graph.typed_store(&defined)?;
+                let topic = changelog_topic(&self.places.application, store.name());
+                (topic, false)
+            }
+        };
+        let serdes = serdes::<K, V>(&topic, &self.places.resources).map_err(Error::Query)?;
+        let found = if global {
+            let mut globals = self.globals.iter_mut();
+            let found = globals.find(|global| *global.read.topic == *topic);
+            found.map(|global| (&mut global.store, self.wall_clock))
+        } else {
+            let mut tasks = self.tasks.iter_mut();
+            tasks.find_map(|task| store_of(task, store.name()))
+        };
+        let (store, at) = found.ok_or_else(|| TopologyError::UnconnectedStore {
+            store: store.name().into(),
         })?;
-        let task = self.tasks.get_mut(number).ok_or_else(missing)?;
-        Ok(TestStore { task, handle })
+        Ok(TestStore { store, serdes, at })
     }
 
     /// Moves the wall clock on and delivers the tick: wall-clock punctuations and deadlines run.
@@ -263,9 +262,9 @@ impl TopologyTestDriver {
         if let Some(global) = self
             .globals
             .iter_mut()
-            .find(|global| global.topic == batch.partition.topic)
+            .find(|global| global.read == batch.partition)
         {
-            return restore_batch(&mut global.store, &batch);
+            return global.apply(&batch);
         }
         let mut batch = batch;
         for task in &mut self.tasks {
@@ -274,7 +273,7 @@ impl TopologyTestDriver {
                 Err(refused) => batch = refused,
             }
         }
-        Err(TopologyError::MissingTopic {
+        Err(TopologyError::UnreadTopic {
             topic: batch.partition.topic.as_ref().into(),
         }
         .into())
@@ -369,13 +368,25 @@ impl TopologyTestDriver {
             .tasks
             .iter()
             .any(|task| task.inputs().topics().any(|t| &**t == topic));
-        by_task || self.globals.iter().any(|global| &*global.topic == topic)
+        by_task
+            || self
+                .globals
+                .iter()
+                .any(|global| &*global.read.topic == topic)
     }
 
     fn is_changelog(&self, topic: &str) -> bool {
         let mut stores = self.tasks.iter().flat_map(Task::stores);
         stores.any(|store| &*store.changelog().topic == topic)
     }
+}
+
+/// A task's store, with the timestamp of the record at hand.
+fn store_of<'a>(task: &'a mut Task, name: &str) -> Option<(&'a mut StateStore, Timestamp)> {
+    let at = task.context().timestamp();
+    let mut stores = task.stores_mut().iter_mut();
+    let found = stores.find(|store| &**store.name() == name)?;
+    Some((found.store_mut(), at))
 }
 
 impl std::fmt::Debug for TopologyTestDriver {

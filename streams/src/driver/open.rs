@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use millrace_state::{StateDir, StoreId};
 
-use super::{GlobalTopic, TestDriverOptions};
+use super::TestDriverOptions;
 use crate::catalog::dead_letter_topic;
 use crate::error::{Error, TopologyError};
-use crate::global::GlobalTables;
+use crate::global::{GlobalPartition, GlobalTables};
 use crate::log::{OutputBatch, TaskId, TopicPartition};
-use crate::store::CHANGELOGGED;
-use crate::task::{DeadLetters, Handling, Inputs, Task, TaskContext, TaskStore};
+use crate::task::{DeadLetters, Handling, Inputs, OnError, Task, TaskContext, TaskStore};
 use crate::time::Timestamp;
 use crate::topology::{GlobalDefinition, Instance, Places, Subtopology, Topology};
 
@@ -34,13 +33,11 @@ impl TaskParts<'_> {
         let application = &self.places.application;
         let part = part(self.topology, id)?;
         let mut stores = Vec::new();
-        for (name, changelog) in self.topology.stores_of(part, application) {
-            let store = self.state.open_store(
-                &StoreId::new(&**application, id.to_string(), &*name),
-                CHANGELOGGED,
-            )?;
+        for (defined, changelog) in self.topology.stores_of(part, application) {
+            let store = StoreId::new(&**application, id.to_string(), &*defined.name);
+            let store = self.state.open_store(&store, defined.options())?;
             stores.push(TaskStore::new(
-                name,
+                defined.name.clone(),
                 store,
                 TopicPartition::new(changelog, 0),
                 outputs,
@@ -93,7 +90,7 @@ pub(super) fn build(
         .map_err(|source| Error::Task { task: id, source })
 }
 
-pub(super) fn task_id(subtopology: usize) -> TaskId {
+fn task_id(subtopology: usize) -> TaskId {
     // A topology has far fewer than 2^32 parts.
     TaskId {
         subtopology: u32::try_from(subtopology).unwrap_or(u32::MAX),
@@ -115,13 +112,14 @@ pub(super) fn open_globals(
     topology: &Topology,
     places: &Places,
     state: &StateDir,
-) -> Result<Vec<GlobalTopic>, Error> {
+    on_error: OnError,
+) -> Result<Vec<GlobalPartition>, Error> {
     let open = |global: &GlobalDefinition| {
-        let id = StoreId::new(&*places.application, "global_0", &*global.store);
-        Ok(GlobalTopic {
-            topic: global.topic.clone(),
-            store: state.open_store(&id, CHANGELOGGED)?,
-        })
+        let id = StoreId::new(&*places.application, "global_0", &*global.store.name);
+        let store = state.open_store(&id, global.store.options())?;
+        let (resources, partition) = (&places.resources, 0);
+        let opened = GlobalPartition::new(global, partition, store, resources, on_error);
+        Ok(opened?)
     };
     topology.graph().globals().iter().map(open).collect()
 }

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::catalog::{Topic, is_durable_name};
+use crate::catalog::{Store, Topic, is_durable_name};
 use crate::dsl::KStream;
 use crate::error::{ProcessError, TopologyError};
 use crate::operators::merge::PassThrough;
-use crate::topology::{Building, Graph, Node, NodeId, NodeKind};
+use crate::topology::{Building, GlobalDefinition, Graph, Node, NodeId, NodeKind, StoreDefinition};
 
 /// Where a topology is drawn: it makes sources, and collects what is drawn behind them.
 ///
@@ -70,15 +70,21 @@ impl Scope {
     }
 
     /// Adds a store for the operator being drawn; its name must be new.
-    pub(crate) fn add_store(&self, name: &str) -> usize {
-        let added = self.graph.borrow_mut().add_store(name);
+    pub(crate) fn add_store<K: 'static, V: 'static>(&self, store: Store<K, V>) -> usize {
+        let added = self
+            .graph
+            .borrow_mut()
+            .add_store(StoreDefinition::of(store));
         self.or_remember(added)
     }
 
     /// The number of a store that may be shared: added if it is new.
-    pub(crate) fn share_store(&self, name: &str) -> usize {
-        let known = self.graph.borrow().store_index(name);
-        known.unwrap_or_else(|| self.add_store(name))
+    pub(crate) fn share_store<K: 'static, V: 'static>(&self, store: Store<K, V>) -> usize {
+        let shared = self
+            .graph
+            .borrow_mut()
+            .share_store(StoreDefinition::of(store));
+        self.or_remember(shared)
     }
 
     /// The number of a store that was added before.
@@ -91,8 +97,9 @@ impl Scope {
         self.graph.borrow_mut().add_topic(topic.spec());
     }
 
-    pub(crate) fn add_global(&self, topic: &str, store: &str) {
-        let added = self.graph.borrow_mut().add_global(topic, store);
+    pub(crate) fn add_global(&self, global: GlobalDefinition) {
+        self.check_source(&global.topic);
+        let added = self.graph.borrow_mut().add_global(global);
         self.or_remember(added);
     }
 
@@ -106,9 +113,9 @@ impl Scope {
         }
     }
 
-    /// Remembers an error if `topic` is read already.
+    /// Remembers an error if `topic` is read already, by a source or as a global table.
     pub(crate) fn check_source(&self, topic: &str) {
-        if self.graph.borrow().sources().any(|known| known == topic) {
+        if self.graph.borrow().reads(topic) {
             self.remember(TopologyError::DuplicateSource {
                 topic: topic.into(),
             });

@@ -17,7 +17,8 @@ impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     ///
     /// Creates `store` and its changelog `<application>-<store>-changelog`. The table's timestamp
     /// is the largest of the records folded; a late record is folded like any other. Updates of one
-    /// key within one commit go on as one.
+    /// key within one commit go on as one. A value of a type with a null is folded as any other:
+    /// [`KStream::flatten_values`] drops nulls first.
     ///
     /// ```
     /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};

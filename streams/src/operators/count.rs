@@ -7,7 +7,9 @@ use crate::serde::Data;
 impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     /// Counts the records of each key: [`KStream::aggregate`] from 0, plus 1 per record.
     ///
-    /// Creates `store` and its changelog `<application>-<store>-changelog`.
+    /// Creates `store` and its changelog `<application>-<store>-changelog`. A value of a type with a
+    /// null, such as `Option`, counts whatever it is, other than in Kafka Streams, which ignores
+    /// nulls: [`KStream::flatten_values`] drops them first.
     ///
     /// ```
     /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};

@@ -51,6 +51,27 @@ impl<'t, K: Data, V: 'static, P> KStream<'t, K, V, P> {
     }
 
     /// As [`KStream::join`], but a record without a value in the table goes on with `None`.
+    ///
+    /// ```
+    /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};
+    /// const NAMES: Topic<u64, String> = Topic::new("names");
+    /// const NAME: Store<u64, String> = Store::new("name");
+    /// const VISITS: Topic<u64, String> = Topic::new("visits");
+    /// const GREETINGS: Topic<u64, String> = Topic::new("greetings");
+    /// let topology = Topology::define("greetings", |t| {
+    ///     let names = t.table(NAMES, NAME);
+    ///     t.stream(VISITS)
+    ///         .left_join(names, |_, name| format!("hello {}", name.map_or("you", |name| name)))
+    ///         .to(GREETINGS);
+    /// })?;
+    /// let mut driver = TopologyTestDriver::new(&topology)?;
+    /// let at = Timestamp::from_millis(0);
+    /// driver.input(VISITS).pipe(&1, &"early".to_owned(), at)?;
+    /// driver.input(NAMES).pipe(&1, &"ann".to_owned(), at)?;
+    /// driver.input(VISITS).pipe(&1, &"late".to_owned(), at)?;
+    /// assert_eq!(driver.output(GREETINGS).read_values()?, ["hello you", "hello ann"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn left_join<T: Data, R: 'static>(
         self,
         table: KTable<'t, K, T>,

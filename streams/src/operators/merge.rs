@@ -11,6 +11,7 @@ impl<'t, K: 'static, V: 'static, P: Keying> KStream<'t, K, V, P> {
     /// between the inputs a task takes the record with the smaller timestamp first.
     ///
     /// Both streams must be keyed alike: a repartitioned stream does not merge with a rekeyed one.
+    /// Their topics must have equally many partitions if an operator with a store comes behind.
     /// Creates nothing durable.
     ///
     /// ```

@@ -5,6 +5,7 @@ mod count;
 mod filter;
 mod flat_map;
 mod flat_map_values;
+mod flatten_values;
 mod join_global;
 mod join_table;
 mod map_values;
@@ -24,7 +25,7 @@ mod transition;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub use process::StoreConnection;
+pub use process::ConnectedStores;
 pub(crate) use sink::SinkWriter;
 pub use split::Branch;
 

@@ -20,6 +20,18 @@ impl<K: Data, V: Data, P: Keying> KStream<'_, K, V, P> {
     /// or too many, goes to the production handler, alone.
     ///
     /// The topic must exist; it is not created.
+    ///
+    /// ```
+    /// # use millrace_streams::{Topic, Topology, TopologyTestDriver, Timestamp};
+    /// const ORDERS: Topic<u64, String> = Topic::new("orders");
+    /// const COPY: Topic<u64, String> = Topic::new("copy");
+    /// let topology = Topology::define("copy", |t| t.stream(ORDERS).to(COPY))?;
+    /// let mut driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input(ORDERS).pipe(&1, &"tea".to_owned(), Timestamp::from_millis(5))?;
+    /// let copy = driver.output(COPY).read()?.expect("a record");
+    /// assert_eq!((copy.value.as_str(), copy.timestamp.as_millis()), ("tea", 5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to(self, topic: Topic<K, V>) {
         let name: Arc<str> = topic.name().into();
         let kind = NodeKind::Sink {
@@ -39,7 +51,25 @@ impl<K: Data, V: Data> KTable<'_, K, V> {
     /// Writes every update of the table to `topic`: the new value, or a tombstone when the key was
     /// deleted. Updates of one key within one commit come as one.
     ///
-    /// The topic must exist; it is not created.
+    /// The topic must exist; it is not created. Whoever reads a tombstone needs an `Option` of the
+    /// value, or reads the topic as a table.
+    ///
+    /// ```
+    /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};
+    /// const PRICES: Topic<String, Option<i64>> = Topic::new("prices");
+    /// const PRICE: Store<String, i64> = Store::new("price");
+    /// const COPY: Topic<String, i64> = Topic::new("price-copy");
+    /// const NULLABLE_COPY: Topic<String, Option<i64>> = Topic::new("price-copy");
+    /// let topology = Topology::define("price-copy", |t| {
+    ///     t.table(PRICES.of_values(), PRICE).to(COPY);
+    /// })?;
+    /// let mut driver = TopologyTestDriver::new(&topology)?;
+    /// for price in [Some(3), None] {
+    ///     driver.input(PRICES).pipe(&"tea".to_owned(), &price, Timestamp::from_millis(0))?;
+    /// }
+    /// assert_eq!(driver.output(NULLABLE_COPY).read_values()?, [Some(3), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to(self, topic: Topic<K, V>) {
         let name: Arc<str> = topic.name().into();
         let kind = NodeKind::Sink {

@@ -4,20 +4,20 @@
 use crate::catalog::{Store, Topic};
 use crate::dsl::{GlobalKTable, KTable, Scope};
 use crate::error::ProcessResult;
-use crate::headers::Headers;
 use crate::operators::{Downstream, Operator};
 use crate::record::{Change, Record};
 use crate::serde::Data;
 use crate::store::{KeyValueStore, Timestamped};
 use crate::task::{ChangeList, RawChange, TaskContext};
-use crate::topology::{Hooks, NodeId, NodeKind};
+use crate::topology::{GlobalDefinition, Hooks, NodeId, NodeKind};
 
 impl Scope {
     /// Reads a topic as a table: the newest value of each key, kept in `store`. A null value deletes
     /// the key.
     ///
     /// Creates the store and its changelog `<application>-<store>-changelog`. Updates of one key
-    /// within one commit go on as one, with the value before the first and after the last of them.
+    /// within one commit go on as one, with the value before the first and after the last of them,
+    /// and with the timestamp and headers of the last.
     ///
     /// ```
     /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};
@@ -48,14 +48,29 @@ impl Scope {
     /// record with any key may look up any of its keys. A null value deletes the key.
     ///
     /// Creates the global store; it has no changelog but the topic itself, which should be
-    /// compacted. Every instance reads it to its end before the first task starts.
+    /// compacted. Every instance reads it to its end before the first task starts. A record that is
+    /// no `(K, V)` goes to the deserialization handler; a table writes nothing, so what would be a
+    /// dead letter is counted and left out.
+    ///
+    /// ```
+    /// # use millrace_streams::{Store, Topic, Topology, TopologyTestDriver, Timestamp};
+    /// const RATES: Topic<String, i64> = Topic::new("rates").compacted();
+    /// const RATE: Store<String, i64> = Store::new("rate");
+    /// let topology = Topology::define("rates", |t| {
+    ///     t.global_table(RATES, RATE);
+    /// })?;
+    /// let mut driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input(RATES).pipe(&"eur".to_owned(), &108, Timestamp::from_millis(0))?;
+    /// assert_eq!(driver.store(RATE)?.get(&"eur".to_owned())?, Some(108));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn global_table<K: Data, V: Data>(
         &self,
         topic: Topic<K, V>,
         store: Store<K, V>,
     ) -> GlobalKTable<'_, K, V> {
         self.add_topic(topic);
-        self.add_global(topic.name(), store.name());
+        self.add_global(GlobalDefinition::of(topic, store));
         GlobalKTable { scope: self, store }
     }
 
@@ -73,7 +88,7 @@ impl Scope {
         T: Data,
         U: TableUpdate<K, V, T> + 'static,
     {
-        let slot = self.add_store(store.name());
+        let slot = self.add_store(store);
         let node = self.add(
             label,
             NodeKind::Processor,
@@ -126,7 +141,8 @@ impl<K: Data, V: Data> TableUpdate<K, Option<V>, V> for TopicUpdate {
 }
 
 /// Keeps a table: each record updates the store at once, and what has changed goes on at the
-/// commit, once per key.
+/// commit, once per key, with the timestamp of the value or of the record that has deleted it, and
+/// with the headers of the key's last record.
 struct TableOperator<U, K: Data, T: Data> {
     store: KeyValueStore<K, T>,
     update: U,
@@ -141,7 +157,11 @@ where
     T: Data,
 {
     fn process(&mut self, cx: &mut TaskContext, record: Record<'_, K, V>) -> ProcessResult {
-        self.update.apply(&mut self.store, cx, record)
+        self.update.apply(&mut self.store, cx, record)?;
+        if !self.out.is_empty() {
+            self.store.keep_headers(cx, record.headers);
+        }
+        Ok(())
     }
 }
 
@@ -171,7 +191,7 @@ fn forward<K: Data, T: Data>(
     let new = store.decode_value(change.new)?;
     let timestamp = match &new {
         Some(Timestamped { timestamp, .. }) => *timestamp,
-        None => cx.stream_time(),
+        None => change.deleted_at.unwrap_or_else(|| cx.stream_time()),
     };
     let value = Change {
         old: old.map(|v| v.value),
@@ -181,7 +201,7 @@ fn forward<K: Data, T: Data>(
         key: &key,
         value: &value,
         timestamp,
-        headers: Headers::EMPTY,
+        headers: change.headers,
     };
     out.forward(cx, record)
 }

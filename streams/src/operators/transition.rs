@@ -28,6 +28,55 @@ impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
     /// An outage counts against nobody: an event that has waited in its topic happens when the task
     /// hears it, and where deadlines have passed while the task was down, none fires in its first
     /// five seconds, in which the answers that were waited for may be heard.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millrace_streams::{
+    /// #     Step, Store, Timestamp, Topic, Topology, TopologyTestDriver, Transition,
+    /// # };
+    /// const KNOCKS: Topic<String, String> = Topic::new("knocks");
+    /// const DOOR: Topic<String, String> = Topic::new("door");
+    /// const OPEN: Store<String, String> = Store::new("open-doors");
+    /// const OPEN_UNTIL: Store<String, i64> = Store::new("open-doors-deadlines");
+    ///
+    /// /// Opens a door for who knocks, and closes it ten seconds after the last.
+    /// struct Doorman;
+    ///
+    /// impl Transition for Doorman {
+    ///     type Key = String;
+    ///     type State = String;
+    ///     type Event = String;
+    ///     type Effect = String;
+    ///
+    ///     fn on_event(
+    ///         &self,
+    ///         _: &String,
+    ///         state: Option<String>,
+    ///         who: &String,
+    ///         at: Timestamp,
+    ///     ) -> Step<String, String> {
+    ///         let effects = if state.is_none() { vec![format!("open for {who}")] } else { vec![] };
+    ///         let deadline = Some(at + Duration::from_secs(10));
+    ///         Step { state: Some(who.clone()), effects, deadline }
+    ///     }
+    ///
+    ///     fn on_deadline(&self, _: &String, who: String, _: Timestamp) -> Step<String, String> {
+    ///         Step { state: None, effects: vec![format!("close behind {who}")], deadline: None }
+    ///     }
+    /// }
+    ///
+    /// let topology = Topology::define("doors", |t| {
+    ///     t.stream(KNOCKS).transition(OPEN, OPEN_UNTIL, Doorman).to(DOOR);
+    /// })?;
+    /// let mut driver = TopologyTestDriver::new(&topology)?;
+    /// for who in ["ann", "bob"] {
+    ///     let at = Timestamp::from_millis(0);
+    ///     driver.input(KNOCKS).pipe(&"front".to_owned(), &who.to_owned(), at)?;
+    /// }
+    /// driver.advance_wall_clock(Duration::from_secs(10))?;
+    /// assert_eq!(driver.output(DOOR).read_values()?, ["open for ann", "close behind bob"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transition<T>(
         self,
         states: Store<K, T::State>,
@@ -41,10 +90,7 @@ impl<'t, K, V: 'static, P> KStream<'t, K, V, P> {
     {
         let transition = Arc::new(transition);
         let scope = self.scope();
-        let slots = [
-            scope.add_store(states.name()),
-            scope.add_store(deadlines.name()),
-        ];
+        let slots = [scope.add_store(states), scope.add_store(deadlines)];
         let parents = [self.node()];
         let node = scope.add(
             "transition",

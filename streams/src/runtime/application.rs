@@ -20,7 +20,7 @@ use crate::runtime::shared::Shared;
 use crate::runtime::thread::{Progress, StreamThread};
 use crate::serde::Data;
 use crate::task::catch;
-use crate::topology::Topology;
+use crate::topology::{StoreDefinition, Topology};
 
 /// The pause after the log did not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -397,20 +397,11 @@ impl Streams {
     ) -> Result<QueryableStore<K, V>, Error> {
         let shared = &self.shared;
         let graph = shared.topology.graph();
-        let global = graph
-            .globals()
-            .iter()
-            .find(|global| &*global.store == store.name());
-        let topic: Arc<str> = match global {
+        let topic: Arc<str> = match graph.typed_global(&StoreDefinition::of(store))? {
             Some(global) => global.topic.clone(),
-            None if graph.store_index(store.name()).is_some() => {
-                changelog_topic(&shared.application, store.name()).into()
-            }
             None => {
-                return Err(TopologyError::UnconnectedStore {
-                    store: store.name().into(),
-                }
-                .into());
+                graph.typed_store(&StoreDefinition::of(store))?;
+                changelog_topic(&shared.application, store.name()).into()
             }
         };
         let topics = shared.log.topics()?;

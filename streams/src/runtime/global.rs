@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_state::{Store, StoreId};
+use millrace_state::StoreId;
 
 use crate::error::{Error, TopologyError};
-use crate::global::GlobalTables;
-use crate::log::{Isolation, Offset, Reader, RecordBatch, TopicPartition};
+use crate::global::{GlobalPartition, GlobalTables};
+use crate::log::{Isolation, Offset, Reader, RecordBatch};
 use crate::runtime::changelogs::{Changelogs, note_complete};
-use crate::runtime::restore::restore_batch;
 use crate::runtime::shared::Shared;
-use crate::store::CHANGELOGGED;
 
 /// The longest wait for one fetch while the tables catch up.
 const CATCH_UP_WAIT: Duration = Duration::from_millis(50);
@@ -31,15 +29,14 @@ pub(crate) struct GlobalThread {
 }
 
 struct Partition {
-    topic: TopicPartition,
-    store: Store,
+    table: GlobalPartition,
     position: Offset,
 }
 
 impl GlobalThread {
     /// Opens the stores, each where it was left.
     pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, Error> {
-        let globals = shared.topology.graph().globals();
+        let (globals, config) = (shared.topology.graph().globals(), &shared.config);
         if globals.is_empty() {
             return Ok(Self::with_tables(shared, GlobalTables::default()));
         }
@@ -52,18 +49,15 @@ impl GlobalThread {
             };
             let mut readers = Vec::new();
             for number in 0..found.ok_or_else(missing)?.partitions {
-                let task = format!("global_{number}");
-                let id = StoreId::new(&*shared.application, task, &*global.store);
-                let store = shared.state.open_store(&id, CHANGELOGGED)?;
-                shared.registry.add(&global.store, number, store.reader());
+                let name = &global.store.name;
+                let id = StoreId::new(&*shared.application, format!("global_{number}"), &**name);
+                let store = shared.state.open_store(&id, global.store.options())?;
+                shared.registry.add(name, number, store.reader());
                 readers.push(store.reader());
-                let topic = TopicPartition::new(global.topic.clone(), number);
                 let position = store.position().unwrap_or(0);
-                partitions.push(Partition {
-                    topic,
-                    store,
-                    position,
-                });
+                let (resources, on_error) = (&config.resources, config.errors.deserialize);
+                let table = GlobalPartition::new(global, number, store, resources, on_error)?;
+                partitions.push(Partition { table, position });
             }
             tables.push(readers);
         }
@@ -107,7 +101,11 @@ impl GlobalThread {
         let Some(reader) = &mut self.reader else {
             return Ok(());
         };
-        let topics: Vec<_> = self.partitions.iter().map(|p| p.topic.clone()).collect();
+        let topics: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|p| p.table.read.clone())
+            .collect();
         let ends: Vec<Offset> = reader
             .bounds(&topics)?
             .iter()
@@ -117,7 +115,7 @@ impl GlobalThread {
             .partitions
             .iter()
             .zip(&ends)
-            .any(|(p, end)| p.position < *end || !p.store.is_warm())
+            .any(|(p, end)| p.position < *end || !p.table.store.is_warm())
         {
             self.step(CATCH_UP_WAIT)?;
         }
@@ -131,16 +129,16 @@ impl GlobalThread {
         let Some(reader) = &mut self.reader else {
             return Ok(false);
         };
-        let is_warm = self.partitions.iter().all(|p| p.store.is_warm());
+        let is_warm = self.partitions.iter().all(|p| p.table.store.is_warm());
         let wait = if is_warm { wait } else { Duration::ZERO };
         reader.fetch(wait, &mut self.batches)?;
         let busy = !self.batches.is_empty();
         for batch in self.batches.drain(..) {
-            let mine = |p: &&mut Partition| p.topic == batch.partition;
+            let mine = |p: &&mut Partition| p.table.read == batch.partition;
             let Some(partition) = self.partitions.iter_mut().find(mine) else {
                 continue;
             };
-            restore_batch(&mut partition.store, &batch)?;
+            partition.table.apply(&batch)?;
             partition.position = batch.position;
         }
         self.keep_stores()?;
@@ -152,11 +150,11 @@ impl GlobalThread {
         let now = self.shared.moment();
         for partition in &mut self.partitions {
             if self.caught_up {
-                note_complete(&mut partition.store, now.wall_clock);
+                note_complete(&mut partition.table.store, now.wall_clock);
             }
-            partition.store.maybe_flush(now.elapsed)?;
+            partition.table.store.maybe_flush(now.elapsed)?;
         }
-        let mut stores = self.partitions.iter_mut().map(|p| &mut p.store);
+        let mut stores = self.partitions.iter_mut().map(|p| &mut p.table.store);
         if let Some(store) = stores.find(|store| !store.is_warm()) {
             store.warm(WARM_RECORDS)?;
         }
@@ -165,7 +163,7 @@ impl GlobalThread {
 
     /// Brings the tables to disk, so that the next start goes on from here.
     pub(crate) fn close(self) -> Result<(), Error> {
-        let mut stores = self.partitions.into_iter().map(|p| p.store);
+        let mut stores = self.partitions.into_iter().map(|p| p.table.store);
         Ok(stores.try_for_each(Store::close)?)
     }
 }
@@ -177,14 +175,15 @@ fn seek(
     partitions: &mut [Partition],
     now: &Changelogs,
 ) -> Result<(), Error> {
-    let topics: Vec<_> = partitions.iter().map(|p| p.topic.clone()).collect();
+    let topics: Vec<_> = partitions.iter().map(|p| p.table.read.clone()).collect();
     let bounds = reader.bounds(&topics)?;
     for (partition, bounds) in partitions.iter_mut().zip(bounds) {
-        partition.position = now.take_up(&mut partition.store, &partition.topic, bounds)?;
+        let table = &mut partition.table;
+        partition.position = now.take_up(&mut table.store, &table.read, bounds)?;
     }
     let positions: Vec<_> = partitions
         .iter()
-        .map(|p| (p.topic.clone(), p.position))
+        .map(|p| (p.table.read.clone(), p.position))
         .collect();
     Ok(reader.assign(&positions)?)
 }

@@ -36,8 +36,18 @@ impl StoreRegistry {
         }
     }
 
-    fn partition(&self, store: &str, partition: i32) -> Option<StoreReader> {
-        self.stores.read().get(store)?.get(&partition).cloned()
+    /// The partitions, `first` before the others.
+    fn from(&self, store: &str, first: i32) -> Vec<StoreReader> {
+        let stores = self.stores.read();
+        let Some(partitions) = stores.get(store) else {
+            return Vec::new();
+        };
+        let others = partitions.iter().filter(|(number, _)| **number != first);
+        let first = partitions.get(&first).into_iter();
+        first
+            .chain(others.map(|(_, reader)| reader))
+            .cloned()
+            .collect()
     }
 
     fn all(&self, store: &str) -> Vec<StoreReader> {
@@ -76,6 +86,9 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
 
     /// The value under `key`; `None` also when another instance holds the key's partition.
     ///
+    /// Looks into the partition to which Java's default partitioner assigns the key first, and then
+    /// into the others, as whoever writes a source topic may have a partitioner of its own.
+    ///
     /// # Errors
     /// When the key has no bytes, or the stored bytes are no `V`.
     pub fn get(&self, key: &K) -> Result<Option<V>, Error> {
@@ -84,15 +97,13 @@ impl<K: Data, V: Data> QueryableStore<K, V> {
         let mut bytes = Vec::new();
         encode_key(keys, key, &mut bytes).map_err(query_error)?;
         let partition = partition_of(&bytes, self.partitions);
-        let Some(reader) = self.registry.partition(self.name, partition) else {
-            return Ok(None);
-        };
-        let stored = reader.get(&bytes)?;
-        let decoded = stored
-            .as_deref()
-            .map(|stored| decode_stored(values, stored));
-        let decoded = decoded.transpose().map_err(query_error)?;
-        Ok(decoded.map(|stored| stored.value))
+        for reader in self.registry.from(self.name, partition) {
+            if let Some(stored) = reader.get(&bytes)? {
+                let decoded = decode_stored(values, &stored).map_err(query_error)?;
+                return Ok(Some(decoded.value));
+            }
+        }
+        Ok(None)
     }
 
     /// All keys and values of the partitions that this instance holds, in byte order within each.

@@ -17,7 +17,6 @@ use crate::runtime::clock::Clock;
 use crate::runtime::config::StreamsConfig;
 use crate::runtime::query::StoreRegistry;
 use crate::runtime::thread::Moment;
-use crate::store::CHANGELOGGED;
 use crate::task::{
     DeadLetters, Handling, Inputs, Task, TaskContext, TaskStore, catch, decode_stream_time,
 };
@@ -96,11 +95,16 @@ impl Shared {
         self.places()?;
         self.learn_inputs(id)?;
         let mut stores = Vec::new();
-        for (name, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
-            let store = StoreId::new(&*self.application, id.to_string(), &*name);
-            let store = self.state.open_store(&store, CHANGELOGGED)?;
+        for (defined, changelog) in self.topology.stores_of(self.part(id)?, &self.application) {
+            let store = StoreId::new(&*self.application, id.to_string(), &*defined.name);
+            let store = self.state.open_store(&store, defined.options())?;
             let changelog = TopicPartition::new(changelog, id.partition);
-            stores.push(TaskStore::new(name, store, changelog, outputs));
+            stores.push(TaskStore::new(
+                defined.name.clone(),
+                store,
+                changelog,
+                outputs,
+            ));
         }
         Ok(stores)
     }

@@ -53,6 +53,8 @@ impl Task {
         };
         let source_of = inputs.topics().map(source).collect();
         let wall_clock = cx.wall_clock();
+        let mut cx = cx;
+        cx.partitions = inputs.offsets().map(|(read, _)| read.clone()).collect();
         let mut task = Self {
             cx,
             instance,
@@ -117,10 +119,6 @@ impl Task {
         &self.cx
     }
 
-    pub(crate) fn context_mut(&mut self) -> &mut TaskContext {
-        &mut self.cx
-    }
-
     /// Takes the stores out; the task is at its end.
     pub(crate) fn into_stores(self) -> Vec<TaskStore> {
         self.cx.stores
@@ -170,6 +168,7 @@ impl Task {
             at.offset == record.offset && at.partition == *partition
         };
         self.cx.begin();
+        self.cx.origin = Some((queue, record.offset));
         let processed = match self.set_aside.take_if(is_here) {
             None => run(&mut **source, &mut self.cx, record, self.latest),
             Some((_, fault)) => {
@@ -261,6 +260,7 @@ impl Task {
     /// belongs to the commit.
     pub(crate) fn prepare_commit(&mut self, outputs: &mut OutputBatch) -> Result<(), Error> {
         self.with_outputs(outputs, |task| {
+            task.cx.origin = None;
             task.each_hook(|hooks, cx| hooks.flush(cx))?;
             let now = task.cx.stream_time();
             for store in &task.cx.stores {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::error::{ProcessError, ProcessResult, TopologyError};
 use crate::global::GlobalTables;
-use crate::log::{OutputBatch, TaskId};
+use crate::headers::Headers;
+use crate::log::{Offset, OutputBatch, TaskId, TopicPartition};
+use crate::record::RecordMetadata;
 use crate::store::TIMESTAMP_BYTES;
 use crate::task::dead_letter::Handling;
 use crate::task::failure::RefusedOutput;
@@ -34,6 +36,10 @@ pub struct TaskContext {
     outputs_before: usize,
     /// True if the record at hand has written to a store.
     has_stored: bool,
+    /// The partitions that the task reads, by the number of their queue.
+    pub(crate) partitions: Box<[TopicPartition]>,
+    /// The queue and the offset of the record at hand, if it is a record that is at hand.
+    pub(crate) origin: Option<(usize, Offset)>,
     stream_time: Timestamp,
     wall_clock: Timestamp,
     /// The timestamp of the record, punctuation or tick at hand.
@@ -63,6 +69,8 @@ impl TaskContext {
             refused: Vec::new(),
             outputs_before: 0,
             has_stored: false,
+            partitions: Box::default(),
+            origin: None,
             stream_time,
             wall_clock,
             timestamp: stream_time,
@@ -94,6 +102,16 @@ impl TaskContext {
         self.has_stored || self.outputs.len() > self.outputs_before
     }
 
+    pub(crate) fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        let (queue, offset) = self.origin?;
+        let read = self.partitions.get(queue)?;
+        Some(RecordMetadata {
+            topic: &read.topic,
+            partition: read.partition,
+            offset,
+        })
+    }
+
     /// A record with this timestamp could be read, and is processed next.
     pub(crate) fn begin_record(&mut self, timestamp: Timestamp) {
         self.timestamp = timestamp;
@@ -112,6 +130,7 @@ impl TaskContext {
     /// A punctuation or tick at this time is processed next.
     pub(crate) fn begin_tick(&mut self, at: Timestamp) {
         self.timestamp = at;
+        self.origin = None;
     }
 
     /// The wall clock shows `at`; it never goes back for a task.
@@ -166,13 +185,22 @@ impl TaskContext {
         store.put(key, stored)
     }
 
+    /// Deletes a key for the record at hand.
     pub(crate) fn delete(&mut self, slot: usize, key: &[u8]) -> ProcessResult {
+        let at = self.timestamp;
         let store = self
             .stores
             .get_mut(slot)
             .ok_or_else(|| no_such_slot(slot))?;
         self.has_stored = true;
-        store.delete(key)
+        store.delete(key, at)
+    }
+
+    /// Remembers the headers of the record that has changed the key, until the commit.
+    pub(crate) fn keep_headers(&mut self, slot: usize, key: &[u8], headers: Headers<'_>) {
+        if let Some(store) = self.stores.get_mut(slot) {
+            store.keep_headers(key, headers);
+        }
     }
 }
 

@@ -87,7 +87,8 @@ pub enum OnError {
 /// What to do with bad records, by where they turn out to be bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorHandling {
-    /// The record's bytes are not of the topic's types.
+    /// The record's bytes are not of the topic's types. A global table writes no dead letters: it
+    /// counts what would be one.
     pub deserialize: OnError,
     /// A processor has refused it, or has panicked at it: nothing of it stays.
     pub process: OnError,

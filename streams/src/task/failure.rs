@@ -131,10 +131,11 @@ impl TaskContext {
         let store = self.store(slot)?;
         let (name, partition) = (store.name().clone(), store.changelog().clone());
         let value = change.new.and_then(split_timestamp);
+        let deleted_at = change.deleted_at.unwrap_or(self.stream_time());
         let record = RawRecord {
             offset: NO_OFFSET,
-            timestamp: value.map_or(self.stream_time(), |(timestamp, _)| timestamp),
-            headers: Headers::EMPTY,
+            timestamp: value.map_or(deleted_at, |(timestamp, _)| timestamp),
+            headers: change.headers,
             key: Some(change.key),
             value: value.map(|(_, value)| value),
         };

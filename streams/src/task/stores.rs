@@ -1,6 +1,5 @@
 //! A task's stores, as bytes: a store of the state directory and its changelog.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use millrace_state::{Entry, Range, Store};
@@ -10,6 +9,7 @@ use crate::headers::Headers;
 use crate::log::{Offset, OutputBatch, OutputRecord, TopicPartition, TopicSlot};
 use crate::store::split_timestamp;
 use crate::task::TaskContext;
+use crate::task::origins::Origins;
 use crate::time::Timestamp;
 
 /// Keys and values as bytes.
@@ -31,6 +31,8 @@ pub(crate) struct TaskStore {
     /// The changelog partition.
     changelog: TopicPartition,
     slot: TopicSlot,
+    /// What the buffer's bytes do not tell of its changes.
+    origins: Origins,
 }
 
 impl TaskStore {
@@ -46,6 +48,7 @@ impl TaskStore {
             store,
             changelog,
             slot,
+            origins: Origins::default(),
         }
     }
 
@@ -78,22 +81,23 @@ impl TaskStore {
         Ok(self.store.get_with(key, read)?)
     }
 
-    /// Pairs with keys in `from..to`, in byte order; `None` means no upper end.
-    pub(crate) fn range(&self, from: &[u8], to: Option<&[u8]>) -> Result<Pairs, ProcessError> {
-        let to = to.map_or(Bound::Unbounded, Bound::Excluded);
-        pairs(self.store.range::<[u8]>((Bound::Included(from), to)))
-    }
-
     pub(crate) fn put(&mut self, key: &[u8], stored: &[u8]) -> ProcessResult {
         Ok(self.store.put(key, stored)?)
     }
 
-    pub(crate) fn delete(&mut self, key: &[u8]) -> ProcessResult {
+    /// Deletes a key for a record of the time `at`.
+    pub(crate) fn delete(&mut self, key: &[u8], at: Timestamp) -> ProcessResult {
+        self.origins.set_deleted(key, at);
         Ok(self.store.delete(key)?)
     }
 
+    /// Remembers the headers of the record that has changed the key, until the commit.
+    pub(crate) fn keep_headers(&mut self, key: &[u8], headers: Headers<'_>) {
+        self.origins.set_headers(key, headers);
+    }
+
     /// Writes what has changed since the last commit to the changelog: per key one record, with the
-    /// value's own timestamp, or a tombstone with `now`.
+    /// timestamp of the value, or of the record that has deleted it.
     pub(crate) fn log_changes(
         &self,
         outputs: &mut OutputBatch,
@@ -105,10 +109,14 @@ impl TaskStore {
             if stored.is_none() && change.old()?.is_none() {
                 continue;
             }
+            let timestamp = match stored {
+                Some((timestamp, _)) => timestamp,
+                None => self.origins.deleted_at(change.key).unwrap_or(now),
+            };
             outputs.push(OutputRecord {
                 topic: self.slot,
                 partition: self.changelog.partition,
-                timestamp: stored.map_or(now, |(timestamp, _)| timestamp),
+                timestamp,
                 headers: Headers::EMPTY,
                 key: Some(change.key),
                 value: stored.map(|(_, value)| value),
@@ -129,15 +137,17 @@ impl TaskStore {
             .iter()
             .find(mine)
             .map(|(_, _, offset)| offset + 1);
+        self.origins.clear();
         Ok(self.store.commit(next)?)
     }
 
     pub(crate) fn discard(&mut self) {
+        self.origins.clear();
         self.store.discard();
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.store.buffered_bytes()
+        self.store.buffered_bytes() + self.origins.bytes()
     }
 }
 
@@ -154,6 +164,8 @@ struct Span {
     key: usize,
     old: Option<usize>,
     new: Option<usize>,
+    deleted_at: Option<Timestamp>,
+    headers: usize,
 }
 
 /// One change of a store, as bytes.
@@ -162,6 +174,10 @@ pub(crate) struct RawChange<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) old: Option<&'a [u8]>,
     pub(crate) new: Option<&'a [u8]>,
+    /// The time of the record that has deleted the key.
+    pub(crate) deleted_at: Option<Timestamp>,
+    /// Those of the last record that has changed the key.
+    pub(crate) headers: Headers<'a>,
 }
 
 impl ChangeList {
@@ -170,7 +186,8 @@ impl ChangeList {
     pub(crate) fn take_from(&mut self, cx: &TaskContext, slot: usize) -> ProcessResult {
         self.data.clear();
         self.spans.clear();
-        for change in cx.store(slot)?.store.changes() {
+        let store = cx.store(slot)?;
+        for change in store.store.changes() {
             let old = change.old()?;
             let old = old.as_deref();
             if old.is_none() && change.new.is_none() {
@@ -180,13 +197,15 @@ impl ChangeList {
             self.data.extend_from_slice(change.key);
             self.data.extend_from_slice(old.unwrap_or_default());
             self.data.extend_from_slice(change.new.unwrap_or_default());
-            let (old, new) = (old.map(<[u8]>::len), change.new.map(<[u8]>::len));
-            let key = change.key.len();
+            let headers = store.origins.headers(change.key).encoded();
+            self.data.extend_from_slice(headers);
             self.spans.push(Span {
                 start,
-                key,
-                old,
-                new,
+                key: change.key.len(),
+                old: old.map(<[u8]>::len),
+                new: change.new.map(<[u8]>::len),
+                deleted_at: store.origins.deleted_at(change.key),
+                headers: headers.len(),
             });
         }
         Ok(())
@@ -197,11 +216,13 @@ impl ChangeList {
             let rest = self.data.get(span.start..)?;
             let (key, rest) = rest.split_at_checked(span.key)?;
             let (old, rest) = rest.split_at_checked(span.old.unwrap_or(0))?;
-            let (new, _) = rest.split_at_checked(span.new.unwrap_or(0))?;
+            let (new, rest) = rest.split_at_checked(span.new.unwrap_or(0))?;
             Some(RawChange {
                 key,
                 old: span.old.map(|_| old),
                 new: span.new.map(|_| new),
+                deleted_at: span.deleted_at,
+                headers: Headers::from_encoded(rest.get(..span.headers)?),
             })
         })
     }

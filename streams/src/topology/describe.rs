@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::topology::graph::{Graph, NodeId, NodeKind};
-use crate::topology::{Subtopology, Topology};
+use crate::topology::{GlobalDefinition, Subtopology, Topology};
 
 impl Topology {
     /// The sub-topologies with their nodes, stores and topics, as Kafka Streams prints them.
@@ -18,12 +18,13 @@ impl Topology {
                 describe_node(&mut text, self.graph(), *id);
             }
         }
-        for global in self.graph().globals() {
+        for (number, global) in self.graph().globals().iter().enumerate() {
+            let index = self.subtopologies().len() + number;
             let _ = writeln!(
                 text,
-                "   Global store: {} (topic: {})",
-                global.store, global.topic
+                "   Sub-topology: {index} for global store (will not generate tasks)"
             );
+            describe_global(&mut text, number, global);
         }
         text
     }
@@ -38,6 +39,9 @@ impl Topology {
             }
             let _ = writeln!(text, "  end");
             mermaid_edges(&mut text, self.graph(), part);
+        }
+        for (number, global) in self.graph().globals().iter().enumerate() {
+            mermaid_global(&mut text, number, global);
         }
         text
     }
@@ -55,7 +59,9 @@ fn describe_node(text: &mut String, graph: &Graph, id: NodeId) {
         NodeKind::RepartitionSink { name: topic } => {
             format!("Sink: {name} (topic: {topic}-repartition)")
         }
-        NodeKind::Processor => format!("Processor: {name} (stores: [{}])", store_names(graph, id)),
+        NodeKind::Processor | NodeKind::GlobalLookup { .. } => {
+            format!("Processor: {name} (stores: [{}])", store_names(graph, id))
+        }
     };
     let _ = writeln!(text, "    {line}");
     if !matches!(
@@ -73,16 +79,22 @@ fn describe_node(text: &mut String, graph: &Graph, id: NodeId) {
     }
 }
 
+fn describe_global(text: &mut String, number: usize, global: &GlobalDefinition) {
+    let (topic, store) = (&global.topic, &global.store.name);
+    let _ = writeln!(
+        text,
+        "    Source: global-source-{number} (topics: [{topic}])"
+    );
+    let _ = writeln!(text, "      --> global-table-{number}");
+    let _ = writeln!(
+        text,
+        "    Processor: global-table-{number} (stores: [{store}])"
+    );
+    let _ = writeln!(text, "      --> none\n      <-- global-source-{number}");
+}
+
 fn store_names(graph: &Graph, id: NodeId) -> String {
-    let stores = graph
-        .node(id)
-        .map(|node| node.stores.as_slice())
-        .unwrap_or_default();
-    let names = stores.iter().filter_map(|index| graph.stores().get(*index));
-    names
-        .map(|store| &*store.name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    graph.store_names(id).collect::<Vec<_>>().join(", ")
 }
 
 fn names(graph: &Graph, ids: impl Iterator<Item = NodeId>) -> String {
@@ -116,18 +128,19 @@ fn mermaid_edges(text: &mut String, graph: &Graph, part: &Subtopology) {
             let (from, to) = (graph.display_name(*parent), graph.display_name(*id));
             let _ = writeln!(text, "  {from} --> {to}");
         }
-        for store in node
-            .stores
-            .iter()
-            .filter_map(|index| graph.stores().get(*index))
-        {
-            let _ = writeln!(
-                text,
-                "  {} --- {}[(\"{}\")]",
-                graph.display_name(*id),
-                store.name,
-                store.name
-            );
+        for store in graph.store_names(*id) {
+            let name = graph.display_name(*id);
+            let _ = writeln!(text, "  {name} --- {store}[(\"{store}\")]");
         }
     }
+}
+
+fn mermaid_global(text: &mut String, number: usize, global: &GlobalDefinition) {
+    let (topic, store) = (&global.topic, &global.store.name);
+    let _ = writeln!(text, "  subgraph global{number}[\"global store {store}\"]");
+    let _ = writeln!(text, "    global-source-{number}[/\"{topic}\"/]");
+    let _ = writeln!(text, "    global-table-{number}(\"global-table-{number}\")");
+    let _ = writeln!(text, "  end");
+    let _ = writeln!(text, "  global-source-{number} --> global-table-{number}");
+    let _ = writeln!(text, "  global-table-{number} --- {store}[(\"{store}\")]");
 }

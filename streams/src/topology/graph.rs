@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{ProcessError, TopologyError};
 use crate::log::TopicSpec;
 use crate::topology::instance::Building;
+use crate::topology::stores::{GlobalDefinition, StoreDefinition};
 
 /// A node's number. A node's parents have smaller numbers than the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,8 @@ pub(crate) enum NodeKind {
     RepartitionSource { name: Arc<str> },
     /// Processes records.
     Processor,
+    /// Processes records, and looks into the global table of this store.
+    GlobalLookup { store: Arc<str> },
     /// Writes a topic of the log.
     Sink { topic: Arc<str> },
     /// Writes the repartition topic of this short name.
@@ -38,19 +41,6 @@ pub(crate) struct Node {
     /// The stores that it uses, by their number.
     pub(crate) stores: Vec<usize>,
     pub(crate) factory: Factory,
-}
-
-/// A store of the topology.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoreDefinition {
-    pub(crate) name: Arc<str>,
-}
-
-/// A table that every instance holds whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GlobalDefinition {
-    pub(crate) topic: Arc<str>,
-    pub(crate) store: Arc<str>,
 }
 
 /// The graph.
@@ -88,15 +78,31 @@ impl Graph {
     }
 
     /// Adds a store that belongs to the operator being defined.
-    pub(crate) fn add_store(&mut self, name: &str) -> Result<usize, TopologyError> {
-        if self.store_index(name).is_some() || self.global_index(name).is_some() {
-            return Err(TopologyError::DuplicateName {
-                what: "store",
-                name: name.into(),
-            });
-        }
-        self.stores.push(StoreDefinition { name: name.into() });
+    pub(crate) fn add_store(&mut self, store: StoreDefinition) -> Result<usize, TopologyError> {
+        self.check_new(&store.name)?;
+        self.stores.push(store);
         Ok(self.stores.len() - 1)
+    }
+
+    /// The number of a store that operators share: added if it is new.
+    pub(crate) fn share_store(&mut self, store: StoreDefinition) -> Result<usize, TopologyError> {
+        let Some(index) = self.store_index(&store.name) else {
+            return self.add_store(store);
+        };
+        match self.stores.get(index) {
+            Some(known) if *known != store => Err(known.mismatch(&store)),
+            _ => Ok(index),
+        }
+    }
+
+    /// The number of a store, if it is of the types that `store` says.
+    pub(crate) fn typed_store(&self, store: &StoreDefinition) -> Result<usize, TopologyError> {
+        let missing = || TopologyError::UnconnectedStore {
+            store: store.name.as_ref().into(),
+        };
+        let index = self.store_index(&store.name).ok_or_else(missing)?;
+        let known = self.stores.get(index).ok_or_else(missing)?;
+        known.check_types(store).map(|()| index)
     }
 
     pub(crate) fn store_index(&self, name: &str) -> Option<usize> {
@@ -118,24 +124,45 @@ impl Graph {
         &self.globals
     }
 
-    pub(crate) fn add_global(&mut self, topic: &str, store: &str) -> Result<usize, TopologyError> {
+    pub(crate) fn add_global(&mut self, global: GlobalDefinition) -> Result<usize, TopologyError> {
+        self.check_new(&global.store.name)?;
+        self.globals.push(global);
+        Ok(self.globals.len() - 1)
+    }
+
+    /// The global table of a store, if there is one; refused if it is of other types.
+    pub(crate) fn typed_global(
+        &self,
+        store: &StoreDefinition,
+    ) -> Result<Option<&GlobalDefinition>, TopologyError> {
+        let mut globals = self.globals.iter();
+        let found = globals.find(|global| global.store.name == store.name);
+        found.map_or(Ok(None), |global| {
+            global.store.check_types(store).map(|()| Some(global))
+        })
+    }
+
+    /// The number of a global table, by the name of its store.
+    pub(crate) fn global_index(&self, store: &str) -> Option<usize> {
+        self.globals
+            .iter()
+            .position(|global| &*global.store.name == store)
+    }
+
+    fn check_new(&self, store: &str) -> Result<(), TopologyError> {
         if self.store_index(store).is_some() || self.global_index(store).is_some() {
             return Err(TopologyError::DuplicateName {
                 what: "store",
                 name: store.into(),
             });
         }
-        self.globals.push(GlobalDefinition {
-            topic: topic.into(),
-            store: store.into(),
-        });
-        Ok(self.globals.len() - 1)
+        Ok(())
     }
 
-    fn global_index(&self, store: &str) -> Option<usize> {
-        self.globals
-            .iter()
-            .position(|global| &*global.store == store)
+    /// True if a source or a global table reads the topic, or the repartition topic, of this name.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        let mut globals = self.globals.iter();
+        self.sources().any(|known| known == topic) || globals.any(|g| &*g.topic == topic)
     }
 
     /// Topics and repartition names of all source nodes.
@@ -173,6 +200,18 @@ impl Graph {
     pub(crate) fn display_name(&self, id: NodeId) -> String {
         let label = self.node(id).map_or("node", |node| node.label);
         format!("{label}-{}", id.0)
+    }
+
+    /// The names of the stores that a node uses, that of a global table included.
+    pub(crate) fn store_names(&self, id: NodeId) -> impl Iterator<Item = &str> {
+        let node = self.node(id);
+        let stores = node.map(|node| node.stores.as_slice()).unwrap_or_default();
+        let stores = stores.iter().filter_map(|index| self.stores.get(*index));
+        let global = node.and_then(|node| match &node.kind {
+            NodeKind::GlobalLookup { store } => Some(&**store),
+            _ => None,
+        });
+        stores.map(|store| &*store.name).chain(global)
     }
 
     /// The nodes that have `id` as a parent, in the order of their definition.

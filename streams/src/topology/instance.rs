@@ -6,10 +6,11 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::catalog::{changelog_topic, repartition_topic};
+use crate::catalog::{Store, changelog_topic, repartition_topic};
 use crate::error::{ProcessError, ProcessResult, TopologyError};
 use crate::log::{OutputBatch, RawRecord, TopicSlot};
 use crate::operators::{Child, Downstream, Operator};
@@ -17,7 +18,7 @@ use crate::serde::{Data, Resources, Role, SerdeContext};
 use crate::task::{PunctuationId, TaskContext};
 use crate::time::Timestamp;
 use crate::topology::graph::{Graph, NodeId, NodeKind};
-use crate::topology::{Subtopology, Topology};
+use crate::topology::{StoreDefinition, Subtopology, Topology};
 
 /// The beginning of a task's graph: bytes in, typed records on.
 pub(crate) trait Source {
@@ -129,7 +130,7 @@ impl Instance {
 
 /// Finds what an operator of one node needs, by name.
 #[derive(Clone, Copy)]
-pub(crate) struct Locator<'a> {
+pub struct Locator<'a> {
     graph: &'a Graph,
     part: &'a Subtopology,
     pub(crate) places: &'a Places,
@@ -137,55 +138,49 @@ pub(crate) struct Locator<'a> {
     node: NodeId,
 }
 
-impl<'a> Locator<'a> {
-    /// Finds a store from outside of the topology, through the first node that uses it.
-    pub(crate) fn for_store(
-        graph: &'a Graph,
-        part: &'a Subtopology,
-        places: &'a Places,
-        store: usize,
-    ) -> Self {
-        let uses = |id: &&NodeId| graph.node(**id).is_some_and(|n| n.stores.contains(&store));
-        let node = part.nodes.iter().find(uses).copied().unwrap_or(NodeId(0));
-        Self {
-            graph,
-            part,
-            places,
-            node,
-        }
+impl fmt::Debug for Locator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Locator({})", self.node.0)
     }
+}
 
+impl<'a> Locator<'a> {
     /// The task's slot of a store that the node is connected to, and the changelog's name, for
     /// which its serdes are built.
-    pub(crate) fn store(&self, name: &str) -> Result<(usize, String), TopologyError> {
-        let index = self
-            .graph
-            .store_index(name)
-            .filter(|index| self.uses(*index));
-        let slot = index.and_then(|index| self.part.stores.iter().position(|s| *s == index));
+    pub(crate) fn store<K: 'static, V: 'static>(
+        &self,
+        store: Store<K, V>,
+    ) -> Result<(usize, String), TopologyError> {
+        let index = self.graph.typed_store(&StoreDefinition::of(store))?;
+        let mut mine = self.part.stores.iter();
+        let slot = mine.position(|mine| *mine == index && self.uses(index));
         match slot {
-            Some(slot) => Ok((slot, changelog_topic(&self.places.application, name))),
-            None => Err(TopologyError::UnconnectedStore { store: name.into() }),
+            Some(slot) => Ok((
+                slot,
+                changelog_topic(&self.places.application, store.name()),
+            )),
+            None => Err(unconnected(store.name())),
         }
     }
 
     /// The number of a global table and its topic.
     pub(crate) fn global(&self, name: &str) -> Result<(usize, &'a Arc<str>), TopologyError> {
-        let globals = self.graph.globals();
-        let found = globals
-            .iter()
-            .enumerate()
-            .find(|(_, global)| &*global.store == name);
-        match found {
-            Some((index, global)) => Ok((index, &global.topic)),
-            None => Err(TopologyError::UnconnectedStore { store: name.into() }),
-        }
+        let index = self.graph.global_index(name);
+        let found = index.and_then(|index| Some((index, self.graph.globals().get(index)?)));
+        let (index, global) = found.ok_or_else(|| unconnected(name))?;
+        Ok((index, &global.topic))
     }
 
     fn uses(&self, store: usize) -> bool {
         self.graph
             .node(self.node)
             .is_some_and(|node| node.stores.contains(&store))
+    }
+}
+
+fn unconnected(store: &str) -> TopologyError {
+    TopologyError::UnconnectedStore {
+        store: store.into(),
     }
 }
 

@@ -6,16 +6,18 @@
 mod describe;
 mod graph;
 mod instance;
+mod stores;
 mod subtopology;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use graph::{GlobalDefinition, Graph, Node, NodeId, NodeKind};
+pub(crate) use graph::{Graph, Node, NodeId, NodeKind};
 pub(crate) use instance::{Building, Hooks, Instance, Locator, Places, Source};
+pub(crate) use stores::{GlobalDefinition, RecordCheck, StoreDefinition};
 pub(crate) use subtopology::Subtopology;
 
-use crate::catalog::{changelog_topic, is_durable_name, repartition_topic};
+use crate::catalog::{changelog_topic, dead_letter_topic, is_durable_name, repartition_topic};
 use crate::dsl::Scope;
 use crate::error::TopologyError;
 use crate::log::{InternalTopic, SubtopologyMetadata, TopicSpec, TopologyMetadata};
@@ -92,7 +94,7 @@ impl Topology {
     pub fn global_tables(&self) -> Vec<(&str, &str)> {
         let globals = self.graph().globals().iter();
         globals
-            .map(|global| (&*global.topic, &*global.store))
+            .map(|global| (&*global.topic, &*global.store.name))
             .collect()
     }
 
@@ -111,14 +113,16 @@ impl Topology {
         let globals = graph
             .globals()
             .iter()
-            .map(|global| format!("global {}", global.store));
+            .map(|global| format!("global {}", global.store.name));
         let repartitions = graph
             .repartitions()
             .map(|name| format!("topic {}", repartition_topic(application, name)));
+        let dead_letters = format!("topic {}", dead_letter_topic(application));
         let mut names: Vec<String> = stores
             .chain(changelogs)
             .chain(globals)
             .chain(repartitions)
+            .chain([dead_letters])
             .collect();
         names.sort();
         names
@@ -134,8 +138,12 @@ impl Topology {
 
     fn subtopology_metadata(&self, application: &str, sub: &Subtopology) -> SubtopologyMetadata {
         let full = |name: &str| -> Arc<str> { repartition_topic(application, name).into() };
-        let mut copartitioned: Vec<Arc<str>> = sub.sources.clone();
-        copartitioned.extend(sub.repartition_sources.iter().map(|name| full(name)));
+        let topic = |id: &NodeId| match &self.graph().node(*id)?.kind {
+            NodeKind::Source { topic } => Some(topic.clone()),
+            NodeKind::RepartitionSource { name } => Some(full(name)),
+            _ => None,
+        };
+        let topics = |group: &Vec<NodeId>| group.iter().filter_map(topic).collect();
         SubtopologyMetadata {
             sources: sub.sources.clone(),
             repartition_sources: sub
@@ -157,11 +165,7 @@ impl Topology {
                 .filter_map(|index| self.graph().stores().get(*index))
                 .map(|store| changelog_topic(application, &store.name).into())
                 .collect(),
-            copartition_groups: if copartitioned.len() > 1 {
-                vec![copartitioned]
-            } else {
-                vec![]
-            },
+            copartition_groups: sub.copartitioned.iter().map(topics).collect(),
         }
     }
 
@@ -170,13 +174,13 @@ impl Topology {
         &self,
         part: &Subtopology,
         application: &str,
-    ) -> Vec<(Arc<str>, Arc<str>)> {
+    ) -> Vec<(&StoreDefinition, Arc<str>)> {
         let stores = part
             .stores
             .iter()
             .filter_map(|index| self.graph().stores().get(*index));
         stores
-            .map(|s| (s.name.clone(), changelog_topic(application, &s.name).into()))
+            .map(|store| (store, changelog_topic(application, &store.name).into()))
             .collect()
     }
 

@@ -4,6 +4,7 @@
 //! repartition topic cuts: its sink ends one part and its source begins another. Parts are numbered
 //! in the order of their first node, as Kafka Streams numbers them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::topology::graph::{Graph, NodeId, NodeKind};
@@ -19,6 +20,9 @@ pub(crate) struct Subtopology {
     pub(crate) repartition_sinks: Vec<Arc<str>>,
     /// Numbers of the stores that its nodes use.
     pub(crate) stores: Vec<usize>,
+    /// Sources whose records meet in a store: they must have equally many partitions, or a key
+    /// would be in two tasks. Streams that only run together, as in a merge, may differ.
+    pub(crate) copartitioned: Vec<Vec<NodeId>>,
 }
 
 /// Splits the graph.
@@ -51,7 +55,55 @@ pub(crate) fn split(graph: &Graph) -> Vec<Subtopology> {
             add_node(graph, part, NodeId(index));
         }
     }
-    parts.into_iter().map(|(_, part)| part).collect()
+    let mut parts: Vec<Subtopology> = parts.into_iter().map(|(_, part)| part).collect();
+    for part in &mut parts {
+        part.copartitioned = copartitioned(graph, part);
+    }
+    parts
+}
+
+/// The groups of a part's sources that reach the same store.
+fn copartitioned(graph: &Graph, part: &Subtopology) -> Vec<Vec<NodeId>> {
+    let mut groups = Groups::new(graph.nodes().len());
+    let mut first_source_of: Vec<Option<usize>> = vec![None; graph.stores().len()];
+    for id in &part.nodes {
+        let stores = graph.node(*id).map(|node| node.stores.as_slice());
+        for store in stores.unwrap_or_default() {
+            let Some(first) = first_source_of.get_mut(*store) else {
+                continue;
+            };
+            for source in sources_above(graph, *id) {
+                groups.join(source, *first.get_or_insert(source));
+            }
+        }
+    }
+    let is_source = |id: &&NodeId| graph.node(**id).is_some_and(|node| node.parents.is_empty());
+    let mut found: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
+    for source in part.nodes.iter().filter(is_source) {
+        found
+            .entry(groups.root(source.0))
+            .or_default()
+            .push(*source);
+    }
+    found
+        .into_values()
+        .filter(|group| group.len() > 1)
+        .collect()
+}
+
+/// The sources from which records come to a node.
+fn sources_above(graph: &Graph, id: NodeId) -> BTreeSet<usize> {
+    let (mut sources, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![id]);
+    while let Some(id) = open.pop() {
+        let Some(node) = graph.node(id).filter(|_| seen.insert(id)) else {
+            continue;
+        };
+        if node.parents.is_empty() {
+            sources.insert(id.0);
+        }
+        open.extend_from_slice(&node.parents);
+    }
+    sources
 }
 
 fn add_node(graph: &Graph, part: &mut Subtopology, id: NodeId) {
@@ -61,7 +113,7 @@ fn add_node(graph: &Graph, part: &mut Subtopology, id: NodeId) {
         NodeKind::Source { topic } => part.sources.push(topic.clone()),
         NodeKind::RepartitionSource { name } => part.repartition_sources.push(name.clone()),
         NodeKind::RepartitionSink { name } => part.repartition_sinks.push(name.clone()),
-        NodeKind::Processor | NodeKind::Sink { .. } => {}
+        NodeKind::Processor | NodeKind::GlobalLookup { .. } | NodeKind::Sink { .. } => {}
     }
     for store in &node.stores {
         if !part.stores.contains(store) {
