@@ -29,8 +29,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
             .to(COUNTS);
     })?;
     let folder = tempfile::tempdir()?;
-    let log = EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default())?;
-    let log: Arc<dyn Log> = Arc::new(log);
+    let log: Arc<dyn Log> =
+        EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default())?;
     log.create_topics(&[ORDERS.spec(), COUNTS.spec()])?;
 
     // What stands outside of a topology appends records by itself, and knows when they are durable.
