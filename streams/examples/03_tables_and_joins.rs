@@ -36,7 +36,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
                 },
             )
             .select_key(|_, (country, _)| country.clone())
-            .map_values(|(_, gross)| *gross)
+            .map_values(|_, (_, gross)| *gross)
             .repartition("by-country")
             .reduce(TOTAL, |sum, gross| sum + gross)
             .to(REVENUE);

@@ -3,6 +3,7 @@
 macro_rules! runs {
     ($($name:ident: $file:literal,)*) => {
         $(
+            #[allow(unreachable_pub, reason = "an example's `main` is called from here")]
             #[path = $file]
             mod $name;
 
