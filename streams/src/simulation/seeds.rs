@@ -36,13 +36,14 @@ impl Seeds {
     }
 
     fn chosen(default: Range<u64>, only: Option<u64>, count: Option<u64>) -> Self {
+        let end = default.end;
         let seeds = match (only, count) {
             (Some(only), _) => only..only.saturating_add(1),
             (None, Some(count)) => default.start..default.start.saturating_add(count),
-            (None, None) => default.clone(),
+            (None, None) => default,
         };
         Self {
-            are_default: only.is_none() && seeds.end >= default.end,
+            are_default: only.is_none() && seeds.end >= end,
             seeds,
             every: 1,
             at: 0,
