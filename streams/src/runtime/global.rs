@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_state::StoreId;
+use millrace_state::{Store, StoreId};
 
 use crate::error::{Error, TopologyError};
 use crate::global::{GlobalPartition, GlobalTables};
