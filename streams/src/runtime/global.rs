@@ -132,7 +132,8 @@ impl GlobalThread {
         let is_warm = self.partitions.iter().all(|p| p.table.store.is_warm());
         let wait = if is_warm { wait } else { Duration::ZERO };
         reader.fetch(wait, &mut self.batches)?;
-        let busy = !self.batches.is_empty();
+        // A batch without records tells a position only.
+        let busy = !self.batches.iter().all(RecordBatch::is_empty);
         for batch in self.batches.drain(..) {
             let mine = |p: &&mut Partition| p.table.read == batch.partition;
             let Some(partition) = self.partitions.iter_mut().find(mine) else {
