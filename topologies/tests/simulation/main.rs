@@ -27,6 +27,22 @@ const ROUNDS: usize = 8;
 /// By when a market must have come to rest, in rounds of at least 5 s.
 const ROUNDS_MAX: usize = 60;
 
+/// The faults that cut a commit off somewhere, or delay its markers.
+const COMMIT_FAULTS: [Fault; 12] = [
+    Fault::SendCutOff,
+    Fault::SendLost,
+    Fault::CutBeforeOffsets,
+    Fault::CutBeforeEnd,
+    Fault::EndLost,
+    Fault::EndLate,
+    Fault::EndReplyLost,
+    Fault::DiesBeforeSend,
+    Fault::DiesAfterSend,
+    Fault::DiesBeforeEnd,
+    Fault::DiesAfterEnd,
+    Fault::MarkerLate,
+];
+
 /// What a market has come to, and what it met.
 #[derive(Default)]
 struct Outcome {
@@ -128,8 +144,8 @@ fn check_what_was_met(sum: &Outcome) {
         S::PaymentFailed,
     ];
     assert_eq!(sum.ends, BTreeSet::from(ends));
-    for fault in Fault::ALL {
-        assert!(sum.fired.contains_key(fault), "{fault:?} never struck");
+    for fault in COMMIT_FAULTS {
+        assert!(sum.fired.contains_key(&fault), "{fault:?} never struck");
     }
     for (count, what) in [
         (sum.refunds as u64, "refunds"),
