@@ -52,10 +52,6 @@ impl Transition for Summing {
 struct Refusing;
 
 impl Processor<String, i64, String, i64> for Refusing {
-    fn init(_: &mut InitContext<'_>) -> Result<Self, ProcessError> {
-        Ok(Self)
-    }
-
     fn process(
         &mut self,
         cx: &mut ProcessorContext<'_, String, i64>,
@@ -72,7 +68,7 @@ fn sums() -> TopologyTestDriver {
     let topology = Topology::define("sums", |t| {
         t.stream(EVENTS)
             .transition(SUMS, DEADLINES, Summing)
-            .process::<Refusing, _, _>([])
+            .process((), |()| Refusing)
             .map_values(|_, effect| match *effect {
                 LONG => "-".repeat(BYTES_MAX),
                 effect => effect.to_string(),
@@ -118,10 +114,9 @@ struct Clockwork {
 }
 
 impl Processor<String, i64, String, i64> for Clockwork {
-    fn init(cx: &mut InitContext<'_>) -> Result<Self, ProcessError> {
+    fn init(&mut self, cx: &mut InitContext<'_>) -> ProcessResult {
         cx.schedule(PunctuationKind::StreamTime, Duration::from_secs(10));
-        let last = cx.store(SUMS)?;
-        Ok(Self { last })
+        Ok(())
     }
 
     fn process(
@@ -146,7 +141,7 @@ fn clockwork() -> TopologyTestDriver {
     let topology = Topology::define("clockwork", |t| {
         let events = t.stream(EVENTS);
         events
-            .process::<Clockwork, _, _>([SUMS.connect()])
+            .process(SUMS, |last| Clockwork { last })
             .map_values(|_, at| at.to_string())
             .to(EFFECTS);
     });

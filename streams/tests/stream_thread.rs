@@ -12,9 +12,9 @@ use millrace_streams::log::{
 use millrace_streams::partitioner::partition_of;
 use millrace_streams::serde::SerdeError;
 use millrace_streams::{
-    Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessResult, Processor,
-    ProcessorContext, Punctuation, PunctuationKind, Record, Store, StreamThread, Streams,
-    StreamsConfig, Timestamp, Topic, Topology,
+    Clock, Error, InitContext, KeyValueStore, ManualClock, OnError, ProcessError, ProcessResult,
+    Processor, ProcessorContext, Punctuation, PunctuationKind, Record, Store, StreamThread,
+    Streams, StreamsConfig, Timestamp, Topic, Topology,
 };
 use parking_lot::Mutex;
 

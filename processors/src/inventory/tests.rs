@@ -307,6 +307,7 @@ fn configure(stage: &mut Stage, policy: Option<StockPolicy>, low: Option<i64>) -
         sku: mug(),
         policy,
         low_stock_threshold: low,
+        expected_version: None,
     })
 }
 
