@@ -113,29 +113,33 @@ mod tests {
     #[derive(Debug)]
     struct Broken;
 
+    fn broken<T>() -> T {
+        panic!("the log is broken")
+    }
+
     impl Log for Broken {
         fn create_topics(&self, _: &[TopicSpec]) -> Result<(), LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn delete_topics(&self, _: &[&str]) -> Result<(), LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn join(&self, _: Seat) -> Result<Box<dyn Member>, LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn reader(&self, _: Isolation) -> Result<Box<dyn Reader>, LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn writer(&self, _: &str) -> Result<Arc<dyn Writer>, LogError> {
-            unimplemented!()
+            broken()
         }
 
         fn committed(
@@ -143,7 +147,7 @@ mod tests {
             _: &str,
             _: &[TopicPartition],
         ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-            unimplemented!()
+            broken()
         }
     }
 

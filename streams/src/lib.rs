@@ -1,3 +1,6 @@
+//! Stateful stream processing as a library, with the model, the words and the semantics of Kafka
+//! Streams.
+//!
 #![doc = include_str!("../docs/overview.md")]
 #![deny(missing_docs)]
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::{REST, options};
 
 /// How many kills in a row, unless `MILLRACE_KILLS` says otherwise.
-const KILLS: usize = 4;
+const KILLS: u64 = 20;
 const SEED: u64 = 11;
 /// Of most things there is enough for all that is bought, of some there is not.
 const STOCK: [i64; 8] = [100_000, 100_000, 100_000, 100_000, 100_000, 100_000, 50, 5];
@@ -35,7 +35,7 @@ async fn restart(market: &mut Market, load: &mut Load) -> (Duration, Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_promised_survives_kills_at_random_moments() {
     let (kills, seed) = (
-        number("MILLRACE_KILLS", KILLS as u64),
+        number("MILLRACE_KILLS", KILLS),
         number("MILLRACE_SEED", SEED),
     );
     let options = options()
@@ -73,6 +73,7 @@ async fn what_was_promised_survives_kills_at_random_moments() {
     let mut dice = Dice::new(seed);
     let mut times = Vec::new();
     for kill in 0..kills {
+        // The pause is the fault: the kill comes at a moment of its own.
         sleep(Duration::from_millis(200 + dice.below(1500))).await;
         let promised = load.promises().count();
         let (ready, committed) = restart(&mut market, &mut load).await;
