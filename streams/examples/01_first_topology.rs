@@ -1,4 +1,4 @@
-//! 1. A first topology: draw it, look at it, and run it record by record in a test driver.
+//! Lesson 1, a first topology: draw it, look at it, and run it record by record in a test driver.
 //!
 //! `cargo run -p millrace-streams --example 01_first_topology`
 

@@ -1,4 +1,4 @@
-//! 2. The same topology for real: on a durable log in a folder, with a stream thread, a state
+//! Lesson 2, the same topology for real: on a durable log in a folder, with a stream thread, a state
 //! directory, and queries of what it has committed.
 //!
 //! `cargo run -p millrace-streams --example 02_run_on_a_log`

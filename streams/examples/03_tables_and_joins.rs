@@ -1,4 +1,4 @@
-//! 3. Tables: a stream meets what is known now, in the partition of its key or everywhere.
+//! Lesson 3, tables: a stream meets what is known now, in the partition of its key or everywhere.
 //!
 //! `cargo run -p millrace-streams --example 03_tables_and_joins`
 

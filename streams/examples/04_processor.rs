@@ -1,4 +1,4 @@
-//! 4. The Processor API: an operator of one's own, with a store and a timer.
+//! Lesson 4, the Processor API: an operator of one's own, with a store and a timer.
 //!
 //! It holds a reading back until the sensor has been quiet for a minute of stream time, and then
 //! tells the last one. Time comes with the records, so a replay tells the same.

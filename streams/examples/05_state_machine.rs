@@ -1,4 +1,4 @@
-//! 5. A saga as a pure state machine: (state, event, time) -> (state, effects, deadline).
+//! Lesson 5, a saga as a pure state machine: (state, event, time) -> (state, effects, deadline).
 //!
 //! The rule knows no engine. `transition` gives it a store, delivers its deadlines, and makes its
 //! effects a stream, all in the transaction of the event that caused them.

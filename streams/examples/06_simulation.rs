@@ -1,5 +1,5 @@
-//! 6. A cluster from one seed: two instances, crashes, rebalances, aborted transactions and lost
-//! replies, in one thread. What comes out is what comes out without any of it.
+//! Lesson 6, a cluster from one seed: two instances, crashes, rebalances, aborted transactions and
+//! lost replies, in one thread. What comes out is what comes out without any of it.
 //!
 //! `cargo run -p millrace-streams --example 06_simulation`
 

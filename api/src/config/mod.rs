@@ -163,7 +163,11 @@ impl Settings {
             postgres: told.postgres.map(checked_postgres).transpose()?,
             redis: told.redis,
             single_instance: told.single_instance,
-            webhook_secret: told.webhook_secret.map(webhook_secret).transpose()?,
+            webhook_secret: told
+                .webhook_secret
+                .as_deref()
+                .map(webhook_secret)
+                .transpose()?,
             only: told.only.unwrap_or_default(),
             demo: !told.no_demo,
             currency: currency(told.currency.as_deref())?,
@@ -267,7 +271,7 @@ fn currency(code: Option<&str>) -> Result<Currency, ConfigError> {
         .map_err(|error| ConfigError(format!("`currency`: {error}")))
 }
 
-fn webhook_secret(text: String) -> Result<WebhookSecret, ConfigError> {
+fn webhook_secret(text: &str) -> Result<WebhookSecret, ConfigError> {
     match text.trim().len() >= SECRET_BYTES_MIN {
         true => Ok(WebhookSecret(text.trim().to_owned())),
         false => Err(ConfigError(format!(

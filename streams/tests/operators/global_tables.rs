@@ -12,8 +12,8 @@ const RATE: Store<String, i64> = Store::new("rate");
 const SALES: Topic<u64, String> = Topic::new("sales");
 const PAID: Topic<u64, String> = Topic::new("paid");
 
-fn sale_in(currency: &String) -> Option<String> {
-    (!currency.is_empty()).then(|| currency.clone())
+fn sale_in(currency: &str) -> Option<String> {
+    (!currency.is_empty()).then(|| currency.to_owned())
 }
 
 fn topology() -> Topology {

@@ -148,7 +148,7 @@ fn copartitioned(topology: Result<Topology, TopologyError>) -> Vec<Vec<String>> 
         .iter()
         .flat_map(|part| &part.copartition_groups);
     groups
-        .map(|group| group.iter().map(|topic| topic.to_string()).collect())
+        .map(|group| group.iter().map(ToString::to_string).collect())
         .collect()
 }
 

@@ -50,7 +50,7 @@ impl Failures {
 
 impl StreamThread {
     /// Goes the way back, unless there is no point in it.
-    pub(super) fn after_failed_commit(&mut self, error: CommitError) -> Result<(), Error> {
+    pub(super) fn after_failed_commit(&mut self, error: &CommitError) -> Result<(), Error> {
         let application = self.shared.application.clone();
         tracing::warn!(%error, %application, "commit failed");
         metrics::counter!("commit_failures_total", "application" => application).increment(1);

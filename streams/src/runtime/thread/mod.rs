@@ -399,7 +399,7 @@ impl StreamThread {
         self.send()?;
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
-            Err(error) => return self.after_failed_commit(error),
+            Err(error) => return self.after_failed_commit(&error),
         };
         self.failures = Failures::default();
         for task in self.running.values_mut() {
