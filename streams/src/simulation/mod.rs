@@ -263,7 +263,8 @@ impl Simulation {
     /// How long the next step takes: most take a moment, a few take long.
     fn pause(&mut self, pace: Pace) -> Duration {
         let longest = match (pace, self.random.below(16)) {
-            (Pace::Calm, _) => 20,
+            // Short beside any session: nobody waits so long for a turn that its seat is lost.
+            (Pace::Calm, _) => 10,
             (Pace::Rough, 0) => 250,
             (Pace::Rough, 1..4) => 40,
             (Pace::Rough, _) => 4,

@@ -58,9 +58,9 @@ pub(crate) struct Market {
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.orders.reservation_ttl = Duration::from_secs(15);
-    limits.orders.undo_again_after = Duration::from_secs(10);
+    limits.orders.undo_again_after = Duration::from_secs(60);
     limits.payments.answer_within = Duration::from_secs(2);
-    limits.payments.answer_within_max = Duration::from_secs(10);
+    limits.payments.answer_within_max = Duration::from_secs(60);
     limits
 }
 

@@ -264,7 +264,9 @@ fn unused_of(repository: &Repository, manifest: &File) -> Vec<Finding> {
         .filter(|name| idle(name, &in_code))
         .chain(for_tests.filter(|name| idle(name, &in_text)));
     let findings = unused.map(|name| {
-        let line = manifest.text_lines(&name).first().copied().unwrap_or(1);
+        let mut lines = manifest.text.lines();
+        let line = lines.position(|line| line.starts_with(&format!("{name}.")));
+        let line = line.map_or(1, |index| index + 1);
         Finding::new(&manifest.path, line, format!("'{name}' is used nowhere"))
     });
     findings.collect()
