@@ -211,9 +211,11 @@ pub(super) async fn merge_guest(app: &Market, headers: &HeaderMap, user: &UserId
 }
 
 /// The same for each repetition, so that two logins at once merge once; another one as soon as the
-/// guest's cart has changed, so that a line that came later is merged as well.
+/// guest's cart has changed, so that a line that came later is merged as well. A cart that was
+/// forgotten and filled again has its versions anew, but not its times.
 fn merge_id(guest: &CartView, into: &CartId) -> EventId {
-    let merge = format!("{}\n{into}\n{}", guest.id, guest.version);
+    let (version, at) = (guest.version, &guest.updated_at);
+    let merge = format!("{}\n{into}\n{version}\n{at}", guest.id);
     EventId::derive(&EventId::new(merge), "cart.merge", 0)
 }
 
@@ -436,6 +438,11 @@ mod tests {
         assert_eq!(id, merge_id(&cart("guest", 1), &into));
         assert_ne!(id, merge_id(&cart("guest", 2), &into));
         assert_ne!(id, merge_id(&cart("other", 1), &into));
+        let filled_again = CartView {
+            updated_at: "2026-11-26T05:54:49Z".to_owned(),
+            ..cart("guest", 1)
+        };
+        assert_ne!(id, merge_id(&filled_again, &into));
     }
 
     #[test]
