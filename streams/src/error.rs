@@ -234,7 +234,8 @@ impl Error {
         match self {
             Self::Log(LogError::Unavailable(reason)) => Some(reason),
             Self::Process { source, .. } | Self::Task { source, .. } => source.unavailable(),
-            Self::Topology(TopologyError::Serde { source, .. }) => source.unavailable(),
+            Self::Topology(TopologyError::Serde { source, .. })
+            | Self::GlobalTable { source, .. } => source.unavailable(),
             _ => None,
         }
     }

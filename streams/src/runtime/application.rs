@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::catalog::{Store, changelog_topic, dead_letter_topic};
 use crate::error::{Error, TopologyError};
-use crate::log::{Cleanup, Log, LogError, Seat, TopicSpec};
+use crate::log::{Cleanup, Log, Seat, TopicSpec};
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::config::StreamsConfig;
 use crate::runtime::global::GlobalThread;
@@ -315,8 +315,8 @@ fn spawn_global_thread(
         while !control.is_closing() {
             match globals.step(Duration::from_millis(50)) {
                 Ok(_) => {}
-                Err(Error::Log(LogError::Unavailable(reason))) => {
-                    tracing::warn!(%reason, "log unavailable");
+                Err(error) if error.unavailable().is_some() => {
+                    tracing::warn!(%error, "global tables wait");
                     control.pause(RETRY_PAUSE);
                 }
                 Err(error) => control.fail(error),

@@ -7,7 +7,7 @@ use millrace_state::{Store, StoreId};
 
 use crate::error::{Error, TopologyError};
 use crate::global::{GlobalPartition, GlobalTables};
-use crate::log::{Isolation, Offset, Reader, RecordBatch};
+use crate::log::{Isolation, Offset, Reader, RecordBatch, TopicPartition};
 use crate::runtime::changelogs::{Changelogs, note_complete};
 use crate::runtime::shared::Shared;
 
@@ -134,13 +134,11 @@ impl GlobalThread {
         reader.fetch(wait, &mut self.batches)?;
         // A batch without records tells a position only.
         let busy = !self.batches.iter().all(RecordBatch::is_empty);
-        for batch in self.batches.drain(..) {
-            let mine = |p: &&mut Partition| p.table.read == batch.partition;
-            let Some(partition) = self.partitions.iter_mut().find(mine) else {
-                continue;
-            };
-            partition.table.apply(&batch)?;
-            partition.position = batch.position;
+        if let Err(error) = apply(&mut self.partitions, &mut self.batches) {
+            // What was not applied is read again: the next step may fare better.
+            self.batches.clear();
+            reader.assign(&positions(&self.partitions))?;
+            return Err(error);
         }
         self.keep_stores()?;
         Ok(busy)
@@ -169,6 +167,23 @@ impl GlobalThread {
     }
 }
 
+fn apply(partitions: &mut [Partition], batches: &mut Vec<RecordBatch>) -> Result<(), Error> {
+    for batch in batches.drain(..) {
+        let mine = |p: &&mut Partition| p.table.read == batch.partition;
+        let Some(partition) = partitions.iter_mut().find(mine) else {
+            continue;
+        };
+        partition.table.apply(&batch)?;
+        partition.position = batch.position;
+    }
+    Ok(())
+}
+
+fn positions(partitions: &[Partition]) -> Vec<(TopicPartition, Offset)> {
+    let at = |p: &Partition| (p.table.read.clone(), p.position);
+    partitions.iter().map(at).collect()
+}
+
 /// Begins each partition where its store has come to; a store that does not fit its topic is made
 /// anew.
 fn seek(
@@ -182,9 +197,5 @@ fn seek(
         let table = &mut partition.table;
         partition.position = now.take_up(&mut table.store, &table.read, bounds)?;
     }
-    let positions: Vec<_> = partitions
-        .iter()
-        .map(|p| (p.table.read.clone(), p.position))
-        .collect();
-    Ok(reader.assign(&positions)?)
+    Ok(reader.assign(&positions(partitions))?)
 }

@@ -31,12 +31,15 @@ impl Origins {
 
     /// The last record that changed the key had these headers.
     pub(crate) fn set_headers(&mut self, key: &[u8], headers: Headers<'_>) {
-        if headers.is_empty() && !self.by_key.contains_key(key) {
+        let headers = headers.encoded();
+        let known = self.by_key.get(key);
+        let before = known.map_or::<&[u8], _>(&[], |origin| &origin.headers);
+        if before == headers {
             return;
         }
-        let origin = self.of(key);
-        let before = std::mem::replace(&mut origin.headers, headers.encoded().into());
-        self.bytes = (self.bytes + headers.encoded().len()).saturating_sub(before.len());
+        let bytes = (self.bytes + headers.len()).saturating_sub(before.len());
+        self.bytes = bytes;
+        self.of(key).headers = headers.into();
     }
 
     /// When the key was last deleted; meant for a key that has no value now.

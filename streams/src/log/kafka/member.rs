@@ -142,7 +142,7 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
-        self.fetcher.forget_question();
+        // A question under way is about tasks that do not run: no offset of theirs is committed here.
         let group = self.identity(offsets).inspect_err(|_| {
             self.transactor.refuse();
         })?;

@@ -5,10 +5,20 @@ use crate::log::{CommittedOffset, LogError, TopicPartition};
 
 type Answer = Result<Vec<Option<CommittedOffset>>, LogError>;
 
-/// One question at a time, on a thread of its own.
+/// How many questions may be on their way: each waits behind the one before it.
+const QUESTIONS_MAX: usize = 4;
+
+/// Questions on their way, one after the other, on a thread of their own.
 pub(super) struct Question {
     watchdog: Watchdog,
-    asked: Option<(Vec<TopicPartition>, Pending<Answer>)>,
+    asked: Vec<Asked>,
+}
+
+struct Asked {
+    about: Vec<TopicPartition>,
+    /// False if its answer is too old already.
+    is_wanted: bool,
+    pending: Pending<Answer>,
 }
 
 impl Question {
@@ -16,39 +26,64 @@ impl Question {
     pub(super) fn start(name: &str) -> Result<Self, LogError> {
         let watchdog = Watchdog::start(name)
             .map_err(|error| LogError::Unavailable(format!("no thread: {error}")))?;
-        let asked = None;
+        let asked = Vec::new();
         Ok(Self { watchdog, asked })
     }
 
-    /// The answer to `ask` about `partitions`, if it is there. Otherwise it is asked, as soon as no
-    /// other question is on its way.
+    /// The answer to `ask` about `partitions`, if it is there. Otherwise it is asked, unless too many
+    /// questions are on their way. A question about other partitions does not take its place.
     pub(super) fn poll(
         &mut self,
         partitions: &[TopicPartition],
         ask: impl FnOnce(&[TopicPartition]) -> Answer + Send + 'static,
     ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
-        if let Some((about, pending)) = &self.asked {
-            let answer = match pending.poll() {
-                Ok(None) => return Ok(None),
-                Ok(answer) => answer.filter(|_| about == partitions),
-                Err(_) => None,
+        self.drop_unwanted();
+        let mine = |asked: &Asked| asked.is_wanted && asked.about == partitions;
+        if let Some(index) = self.asked.iter().position(mine) {
+            let answer = match self.asked.get(index).map(|asked| asked.pending.poll()) {
+                Some(Ok(None)) => return Ok(None),
+                Some(Ok(answer)) => answer,
+                Some(Err(_)) | None => None,
             };
-            self.asked = None;
+            self.asked.remove(index);
             match answer {
                 Some(Ok(offsets)) => return Ok(Some(offsets)),
                 None | Some(Err(LogError::Unavailable(_))) => {}
                 Some(Err(error)) => return Err(error),
             }
         }
-        let about = partitions.to_vec();
-        let pending = self.watchdog.begin(move || ask(&about));
-        self.asked = Some((partitions.to_vec(), pending));
+        if self.asked.len() < QUESTIONS_MAX {
+            self.begin(partitions, ask);
+        }
         Ok(None)
     }
 
-    /// Whatever the answer is going to be, it is not wanted.
+    fn begin(
+        &mut self,
+        partitions: &[TopicPartition],
+        ask: impl FnOnce(&[TopicPartition]) -> Answer + Send + 'static,
+    ) {
+        let about = partitions.to_vec();
+        let pending = self.watchdog.begin(move || ask(&about));
+        self.asked.push(Asked {
+            about: partitions.to_vec(),
+            is_wanted: true,
+            pending,
+        });
+    }
+
+    /// Whatever the answers are going to be, they are not wanted. Their calls take their time all the
+    /// same, and count as on their way until then.
     pub(super) fn forget(&mut self) {
-        self.asked = None;
+        for asked in &mut self.asked {
+            asked.is_wanted = false;
+        }
+    }
+
+    fn drop_unwanted(&mut self) {
+        let is_under_way = |asked: &Asked| matches!(asked.pending.poll(), Ok(None));
+        self.asked
+            .retain(|asked| asked.is_wanted || is_under_way(asked));
     }
 }
 
@@ -81,6 +116,44 @@ mod tests {
         assert_eq!(question.poll(&b, |_| offset(3)), Ok(None));
         question.forget();
         assert_eq!(wait_for(&mut question, "b", 4), 4);
+    }
+
+    #[test]
+    fn who_asks_waits_for_no_answer_that_another_waits_for() {
+        let mut question = Question::start("test").expect("a thread");
+        let about = [TopicPartition::new("pending", 0)];
+        let silent = |_: &[TopicPartition]| Err(LogError::Unavailable("pending".into()));
+        loop {
+            assert_eq!(question.poll(&about, silent), Ok(None));
+            let other = [TopicPartition::new("ready", 0)];
+            if question
+                .poll(&other, |_| offset(6))
+                .expect("no error")
+                .is_some()
+            {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn questions_that_are_not_wanted_do_not_pile_up() {
+        let mut question = Question::start("test").expect("a thread");
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let about = [TopicPartition::new("a", 0)];
+        let held = move |_: &[TopicPartition]| {
+            wait.recv().ok();
+            offset(1)
+        };
+        assert_eq!(question.poll(&about, held), Ok(None));
+        for _ in 0..100 {
+            question.forget();
+            assert_eq!(question.poll(&about, |_| offset(2)), Ok(None));
+        }
+        assert_eq!(question.asked.len(), QUESTIONS_MAX);
+        drop(go);
+        assert_eq!(wait_for(&mut question, "a", 3), 2);
     }
 
     #[test]

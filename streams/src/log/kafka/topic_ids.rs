@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use super::heartbeat::addresses;
 use super::options::KafkaOptions;
@@ -14,11 +15,15 @@ const METADATA: Api = Api {
     flexible: true,
 };
 
+/// How long one broker may take before the next is asked: a stream thread waits.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Asks the first broker that answers for the ids of all topics.
 pub(super) fn topic_ids(options: &KafkaOptions) -> Result<HashMap<String, u128>, LogError> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
     for address in addresses(&options.bootstrap) {
-        let answered = Connection::open(&address, options.request_timeout)
+        let within = options.request_timeout.min(ANSWERS_WITHIN);
+        let answered = Connection::open(&address, within)
             .and_then(|mut connection| connection.call(METADATA, &encode()))
             .and_then(|answer| decode(&mut Decoder::new(&answer)));
         match answered {
