@@ -11,14 +11,15 @@ use std::process::Command;
 use expect_test::expect_file;
 use serde_json::Value;
 
-/// The newest build of the engine beside this test.
+/// The newest build of the engine beside this test; what only a check leaves behind is none.
 fn engine() -> (PathBuf, PathBuf) {
     let test = std::env::current_exe().expect("this test is a file");
     let deps = test.parent().expect("in a folder").to_owned();
     let files = std::fs::read_dir(&deps).expect("the folder can be read");
     let is_engine = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("libmillrace_streams-") && name.ends_with(".rmeta")
+        let is_metadata = name.starts_with("libmillrace_streams-") && name.ends_with(".rmeta");
+        is_metadata && path.with_extension("rlib").exists()
     };
     let builds = files.filter_map(|file| Some(file.ok()?.path()));
     let built = |path: &PathBuf| path.metadata().and_then(|file| file.modified()).ok();

@@ -117,6 +117,14 @@ impl Fetcher {
         self.question.forget();
     }
 
+    /// The same, where it is about one of these partitions.
+    pub(super) fn forget_question_about<'a>(
+        &mut self,
+        partitions: impl Iterator<Item = &'a TopicPartition> + Clone,
+    ) {
+        self.question.forget_about(partitions);
+    }
+
     fn offsets_at(
         &self,
         partitions: &[TopicPartition],

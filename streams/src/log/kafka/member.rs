@@ -142,7 +142,8 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
-        // A question under way is about tasks that do not run: no offset of theirs is committed here.
+        let committed = offsets.iter().map(|(partition, _)| partition);
+        self.fetcher.forget_question_about(committed);
         let group = self.identity(offsets).inspect_err(|_| {
             self.transactor.refuse();
         })?;

@@ -80,6 +80,17 @@ impl Question {
         }
     }
 
+    /// The same of what was asked about any of `partitions`.
+    pub(super) fn forget_about<'a>(
+        &mut self,
+        partitions: impl Iterator<Item = &'a TopicPartition> + Clone,
+    ) {
+        for asked in &mut self.asked {
+            let names = |partition| asked.about.contains(partition);
+            asked.is_wanted &= !partitions.clone().any(names);
+        }
+    }
+
     fn drop_unwanted(&mut self) {
         let is_under_way = |asked: &Asked| matches!(asked.pending.poll(), Ok(None));
         self.asked
@@ -153,7 +164,7 @@ mod tests {
         }
         assert_eq!(question.asked.len(), QUESTIONS_MAX);
         drop(go);
-        assert_eq!(wait_for(&mut question, "a", 3), 2);
+        assert_eq!(wait_for(&mut question, "a", 3), 3);
     }
 
     #[test]
