@@ -117,12 +117,12 @@ impl Fetcher {
         self.question.forget();
     }
 
-    /// The same, where it is about one of these partitions.
-    pub(super) fn forget_question_about<'a>(
+    /// The same, where it is about partitions for which an offset is committed.
+    pub(super) fn forget_question_about(
         &mut self,
-        partitions: impl Iterator<Item = &'a TopicPartition> + Clone,
+        committed: &[(TopicPartition, CommittedOffset)],
     ) {
-        self.question.forget_about(partitions);
+        self.question.forget_about(committed);
     }
 
     fn offsets_at(

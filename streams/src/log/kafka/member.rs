@@ -142,8 +142,7 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
-        let committed = offsets.iter().map(|(partition, _)| partition);
-        self.fetcher.forget_question_about(committed);
+        self.fetcher.forget_question_about(offsets);
         let group = self.identity(offsets).inspect_err(|_| {
             self.transactor.refuse();
         })?;

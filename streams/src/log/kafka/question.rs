@@ -80,14 +80,11 @@ impl Question {
         }
     }
 
-    /// The same of what was asked about any of `partitions`.
-    pub(super) fn forget_about<'a>(
-        &mut self,
-        partitions: impl Iterator<Item = &'a TopicPartition> + Clone,
-    ) {
+    /// The same of what was asked about partitions for which an offset is committed.
+    pub(super) fn forget_about(&mut self, committed: &[(TopicPartition, CommittedOffset)]) {
         for asked in &mut self.asked {
-            let names = |partition| asked.about.contains(partition);
-            asked.is_wanted &= !partitions.clone().any(names);
+            let mut partitions = committed.iter().map(|(partition, _)| partition);
+            asked.is_wanted &= !partitions.any(|partition| asked.about.contains(partition));
         }
     }
 
