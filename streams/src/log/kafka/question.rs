@@ -21,6 +21,13 @@ struct Asked {
     pending: Pending<Answer>,
 }
 
+impl Asked {
+    /// True while there is no answer. One that is there is taken out, and gone.
+    fn is_under_way(&self) -> bool {
+        matches!(self.pending.poll(), Ok(None))
+    }
+}
+
 impl Question {
     /// Nothing is asked yet.
     pub(super) fn start(name: &str) -> Result<Self, LogError> {
@@ -51,6 +58,10 @@ impl Question {
                 None | Some(Err(LogError::Unavailable(_))) => {}
                 Some(Err(error)) => return Err(error),
             }
+        }
+        if self.asked.len() == QUESTIONS_MAX {
+            // Who asked may ask about other partitions by now, and never take the answer.
+            self.asked.retain(Asked::is_under_way);
         }
         if self.asked.len() < QUESTIONS_MAX {
             self.begin(partitions, ask);
@@ -89,9 +100,8 @@ impl Question {
     }
 
     fn drop_unwanted(&mut self) {
-        let is_under_way = |asked: &Asked| matches!(asked.pending.poll(), Ok(None));
         self.asked
-            .retain(|asked| asked.is_wanted || is_under_way(asked));
+            .retain(|asked| asked.is_wanted || asked.is_under_way());
     }
 }
 
@@ -143,6 +153,16 @@ mod tests {
             }
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_keep_nobody_from_asking() {
+        let mut question = Question::start("test").expect("a thread");
+        for topic in ["a", "b", "c", "d"] {
+            let about = [TopicPartition::new(topic, 0)];
+            assert_eq!(question.poll(&about, |_| offset(1)), Ok(None));
+        }
+        assert_eq!(wait_for(&mut question, "e", 7), 7);
     }
 
     #[test]
