@@ -115,16 +115,14 @@ impl Shared {
         let topics = self
             .topology
             .source_topics_of(self.part(id)?, &self.application);
-        let mut known = self.partitions.lock();
-        let has_it = |known: &HashMap<_, i32>, topic| {
-            known
-                .get(topic)
-                .is_some_and(|partitions| id.partition < *partitions)
+        let has_it = |topic: &Arc<str>| {
+            let known = self.partitions.lock();
+            known.get(topic).is_some_and(|count| id.partition < *count)
         };
-        if !topics.iter().all(|topic| has_it(&known, topic)) {
-            self.ask_for_partitions(&mut known)?;
+        if !topics.iter().all(has_it) {
+            self.ask_for_partitions()?;
         }
-        if topics.iter().any(|topic| has_it(&known, topic)) {
+        if topics.iter().any(has_it) {
             return Ok(());
         }
         // Whoever has assigned the task knows more than whoever was asked.
@@ -132,9 +130,11 @@ impl Shared {
         Err(LogError::Unavailable(reason).into())
     }
 
-    fn ask_for_partitions(&self, known: &mut HashMap<Arc<str>, i32>) -> Result<(), Error> {
+    /// The other threads do not wait for the answer.
+    fn ask_for_partitions(&self) -> Result<(), Error> {
         let topics = self.log.topics()?.into_iter();
-        known.extend(topics.map(|info| (info.name, info.partitions)));
+        let counts = topics.map(|info| (info.name, info.partitions));
+        self.partitions.lock().extend(counts);
         Ok(())
     }
 
@@ -200,10 +200,11 @@ impl Shared {
     pub(crate) fn places(&self) -> Result<Places, Error> {
         let mut written = self.topology.written_topics(&self.application);
         written.push(dead_letter_topic(&self.application).into());
-        let mut known = self.partitions.lock();
-        if written.iter().any(|topic| !known.contains_key(topic)) {
-            self.ask_for_partitions(&mut known)?;
+        let is_known = |topic: &Arc<str>| self.partitions.lock().contains_key(topic);
+        if !written.iter().all(is_known) {
+            self.ask_for_partitions()?;
         }
+        let known = self.partitions.lock();
         if let Some(topic) = written.iter().find(|topic| !known.contains_key(*topic)) {
             return Err(TopologyError::MissingTopic {
                 topic: topic.as_ref().into(),

@@ -64,12 +64,18 @@ fn limits() -> Limits {
     limits
 }
 
-/// Sessions, transactions and flushes in a hurry, too.
+/// Every other seed has two threads in each process, which share its disk.
+fn stream_threads(seed: u64) -> usize {
+    1 + (seed % 2) as usize
+}
+
+/// Sessions, transactions and flushes in a hurry, too: a session ends now and then because a member
+/// waits too long for its turn.
 fn simulation(seed: u64, faults: f64) -> Simulation {
     let options = SimOptions {
         faults: FaultRates::all(faults),
         standby_replicas: 1,
-        session_timeout: Duration::from_secs(1),
+        session_timeout: Duration::from_millis(800 * stream_threads(seed) as u64),
         ..SimOptions::default()
     };
     let mut simulation = Simulation::new(seed, options);
@@ -94,6 +100,7 @@ impl Market {
             let mut config = StreamsConfig::default();
             config.resources = resources.clone();
             config.transaction_timeout = Duration::from_secs(2);
+            config.stream_threads = stream_threads(seed);
             simulation.add_application(&topology, config);
         }
         simulation.start_instances(2).expect("instances start");

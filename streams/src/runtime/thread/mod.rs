@@ -146,7 +146,8 @@ impl StreamThread {
 
     /// True if the group has told the thread its tasks, and all of them run.
     pub fn is_restored(&self) -> bool {
-        self.has_assignment && self.restoring.values().all(|task| !task.active)
+        let knows = self.has_assignment && self.target.is_none();
+        knows && self.restoring.values().all(|task| !task.active)
     }
 
     /// True if every assigned task runs and nothing waits to be committed.

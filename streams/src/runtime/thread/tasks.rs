@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use millrace_state::Error as StateError;
+
 use super::StreamThread;
 use crate::error::Error;
 use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition};
@@ -34,13 +36,15 @@ impl StreamThread {
         self.demote(&assignment)?;
         let held = |id: TaskId| stays(id) || assignment.standby.contains(&id);
         self.close_tasks(|id| !held(id))?;
-        self.open_tasks(&assignment)?;
+        let opened = self.open_tasks(&assignment)?;
         self.assign_inputs()?;
         self.assign_changelogs()?;
-        self.member.confirm(&self.held())?;
-        self.target = None;
-        self.has_assignment = true;
-        Ok(true)
+        if opened {
+            self.member.confirm(&self.held())?;
+            self.target = None;
+            self.has_assignment = true;
+        }
+        Ok(opened)
     }
 
     /// Turns running tasks that stay here as standbys into standbys.
@@ -57,7 +61,10 @@ impl StreamThread {
         Ok(())
     }
 
-    pub(super) fn open_tasks(&mut self, assignment: &Assignment) -> Result<(), Error> {
+    /// Opens what is assigned and not held yet. False if the stores of a task are still open: another
+    /// thread of the process has lost the task and does not know it yet. Such a task is opened later.
+    pub(super) fn open_tasks(&mut self, assignment: &Assignment) -> Result<bool, Error> {
+        let mut opened = true;
         let active = assignment.active.iter().map(|id| (*id, true));
         let standby = assignment.standby.iter().map(|id| (*id, false));
         for (id, active) in active.chain(standby) {
@@ -69,11 +76,18 @@ impl StreamThread {
                 restoring.promote(active);
                 continue;
             }
-            let stores = self.shared.open_stores(id, &mut self.outputs)?;
+            let stores = match self.shared.open_stores(id, &mut self.outputs) {
+                Err(Error::State(error)) if matches!(*error, StateError::StoreOpen { .. }) => {
+                    tracing::debug!(task = %id, %error, "task waits for its stores");
+                    opened = false;
+                    continue;
+                }
+                stores => stores?,
+            };
             self.restoring
                 .insert(id, Restoring::new(id, active, stores));
         }
-        Ok(())
+        Ok(opened)
     }
 
     pub(super) fn close_tasks(&mut self, closes: impl Fn(TaskId) -> bool) -> Result<(), Error> {
