@@ -1,19 +1,18 @@
 //! The state directory: what one process keeps, under one lock.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::backend::{Backend, FjallBackend, MemoryBackend, MemoryDisk};
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::flush::Flusher;
 use crate::layout::Layout;
+use crate::remove::{OpenStores, Removal, Remover};
 use crate::store::Store;
 
 /// A flush of this share of the flush size is large enough to be written as a file of its own.
@@ -109,15 +108,15 @@ pub struct StateDir {
     inner: Arc<DirInner>,
 }
 
-/// What the stores share. The fields are dropped in this order: first the flusher ends its work,
-/// then the disk is closed, then the lock goes.
+/// What the stores share. The fields are dropped in this order: first flusher and remover end their
+/// work, then the disk is closed, then the lock goes.
 pub(crate) struct DirInner {
     pub(crate) flusher: Flusher,
+    remover: Remover,
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) options: StateOptions,
-    /// The names of the open stores.
-    open: Mutex<BTreeSet<Arc<str>>>,
+    open: OpenStores,
     process_id: String,
     /// `None` where the disk is in memory.
     _lock: Option<File>,
@@ -146,10 +145,11 @@ impl StateDir {
         let entries_bytes = options.memory_bytes_max - cache_bytes;
         Ok(Self::assemble(DirInner {
             flusher: Flusher::spawn()?,
+            remover: Remover::new(false),
             backend: Box::new(backend),
             budget: Arc::new(Budget::new(entries_bytes)),
             options,
-            open: Mutex::default(),
+            open: OpenStores::default(),
             process_id,
             _lock: Some(lock),
         }))
@@ -166,10 +166,11 @@ impl StateDir {
     pub fn in_memory_shared(disk: &MemoryDisk, options: StateOptions) -> Self {
         Self::assemble(DirInner {
             flusher: Flusher::Inline,
+            remover: Remover::new(true),
             backend: Box::new(MemoryBackend::new(disk.clone())),
             budget: Arc::new(Budget::new(options.memory_bytes_max)),
             options,
-            open: Mutex::default(),
+            open: OpenStores::default(),
             process_id: disk.process_id(),
             _lock: None,
         })
@@ -210,8 +211,8 @@ impl StateDir {
     }
 
     /// Moves the stores of a damaged directory out of the way, and says where to; `None` if there
-    /// were none. The newest two such copies are kept. The directory then opens empty, under the same process id unless that is what is
-    /// damaged, and the stores come back from their changelogs.
+    /// were none. The newest two such copies are kept. The directory then opens empty, under the same
+    /// process id unless that is what is damaged, and the stores come back from their changelogs.
     ///
     /// # Errors
     /// [`Error::Locked`] while the directory is open; [`Error::Io`].
@@ -241,16 +242,12 @@ impl StateDir {
     /// - [`Error::Corrupted`], [`Error::Io`] from the disk.
     pub fn open_store(&self, id: &StoreId, options: StoreOptions) -> Result<Store, Error> {
         let name = id.name()?;
-        self.inner.reserve(&name)?;
-        let store = Store::open(Arc::clone(&self.inner), Arc::clone(&name), options);
-        if store.is_err() {
-            self.inner.release(&name);
-        }
-        store
+        let reservation = self.inner.open.reserve(&name)?;
+        Store::open(Arc::clone(&self.inner), reservation, options)
     }
 
-    /// The stores that were ever flushed, open or not, in order, each with the changelog offset that its last
-    /// flush reached.
+    /// The stores that were ever flushed, open or not, in order, each with the changelog offset that
+    /// its last flush reached.
     ///
     /// # Errors
     /// When the disk cannot be read.
@@ -265,35 +262,48 @@ impl StateDir {
         Ok(stores)
     }
 
-    /// Empties and forgets a store that is not open; one that does not exist is ignored.
+    /// The stores of `application` that have something on disk and are not open, in order.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn idle_stores(&self, application: &str) -> Result<Vec<StoreId>, Error> {
+        let mut idle = Vec::new();
+        for name in self.inner.backend.names() {
+            let id = StoreId::parse(&name).filter(|id| id.application == application);
+            let Some(id) = id.filter(|_| !self.inner.open.contains(&name)) else {
+                continue;
+            };
+            if self.inner.backend.open(&name)?.is_used()? {
+                idle.push(id);
+            }
+        }
+        Ok(idle)
+    }
+
+    /// Empties and forgets a store that is not open, and gives its space back; one that does not
+    /// exist is ignored. The time grows with what is on disk.
     ///
     /// # Errors
     /// [`Error::StoreOpen`] when it is open; [`Error::Io`].
     pub fn remove_store(&self, id: &StoreId) -> Result<(), Error> {
+        self.removal(id)?.run(&AtomicBool::new(false))
+    }
+
+    /// As [`remove_store`](Self::remove_store), in the background: the store counts as open until it
+    /// is removed. What is not removed when the directory is closed, or when the disk refuses, is
+    /// [idle](Self::idle_stores) again.
+    ///
+    /// # Errors
+    /// [`Error::StoreOpen`] when it is open; [`Error::Io`] when the thread cannot be started.
+    pub fn remove_store_in_background(&self, id: &StoreId) -> Result<(), Error> {
+        self.inner.remover.submit(self.removal(id)?)
+    }
+
+    fn removal(&self, id: &StoreId) -> Result<Removal, Error> {
         let name = id.name()?;
-        self.inner.reserve(&name)?;
-        let removed = self
-            .inner
-            .backend
-            .open(&name)
-            .and_then(|table| table.clear());
-        self.inner.release(&name);
-        removed
-    }
-}
-
-impl DirInner {
-    fn reserve(&self, name: &Arc<str>) -> Result<(), Error> {
-        if self.open.lock().insert(Arc::clone(name)) {
-            return Ok(());
-        }
-        Err(Error::StoreOpen {
-            store: name.to_string(),
-        })
-    }
-
-    pub(crate) fn release(&self, name: &Arc<str>) {
-        self.open.lock().remove(name);
+        let reservation = self.inner.open.reserve(&name)?;
+        let table = self.inner.backend.open(&name)?;
+        Ok(Removal { table, reservation })
     }
 }
 
@@ -301,7 +311,7 @@ impl fmt::Debug for StateDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StateDir")
             .field("process_id", &self.inner.process_id)
-            .field("open", &*self.inner.open.lock())
+            .field("open", &self.inner.open.names())
             .finish_non_exhaustive()
     }
 }

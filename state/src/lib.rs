@@ -68,6 +68,7 @@ mod origin;
 mod range;
 mod reader;
 mod record;
+mod remove;
 mod store;
 mod warm;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::backend::Footer;
@@ -18,6 +19,7 @@ use crate::origin::Origin;
 use crate::range::KeyRange;
 use crate::reader::StoreReader;
 use crate::record::{Record, Value, check, hash_of};
+use crate::remove::Reservation;
 use crate::warm::Warming;
 
 /// How far the eviction clocks advance per commit, and per record that it changed.
@@ -40,7 +42,8 @@ const BACKLOG: u64 = 4;
 /// A store has one owner. Dropping it without [`close`](Self::close) is a crash: what was not
 /// flushed is gone, and comes back from the changelog.
 pub struct Store {
-    name: Arc<str>,
+    /// The store's name, which nobody else opens.
+    reservation: Reservation,
     options: StoreOptions,
     pub(crate) committed: Arc<Committed>,
     buffer: Buffer,
@@ -66,9 +69,10 @@ impl Store {
     /// Opens the store over its table. What is on disk is not read until it is asked for.
     pub(crate) fn open(
         dir: Arc<DirInner>,
-        name: Arc<str>,
+        reservation: Reservation,
         options: StoreOptions,
     ) -> Result<Self, Error> {
+        let name = Arc::clone(reservation.name());
         let table = dir.backend.open(&name)?;
         table.recover()?;
         let footer = table.footer()?;
@@ -81,7 +85,8 @@ impl Store {
         let origin = footer.and_then(|footer| footer.origin);
         let state = State { memory, table };
         Ok(Self {
-            committed: Committed::new(Arc::clone(&name), state, Arc::clone(&dir.budget)),
+            reservation,
+            committed: Committed::new(name, state, Arc::clone(&dir.budget)),
             buffer: Buffer::new(options.ordered),
             pending: Generation::new(1),
             under_way: 0,
@@ -92,7 +97,6 @@ impl Store {
             durable: true,
             flushed_at: None,
             warming: Warming::default(),
-            name,
             options,
             dir,
         })
@@ -100,12 +104,15 @@ impl Store {
 
     /// The store's name on disk: application, task and store.
     pub fn name(&self) -> &str {
-        &self.name
+        self.reservation.name()
     }
 
     /// A handle that reads the committed state from other threads.
     pub fn reader(&self) -> StoreReader {
-        StoreReader::new(Arc::clone(&self.name), Arc::clone(&self.committed))
+        StoreReader::new(
+            Arc::clone(self.reservation.name()),
+            Arc::clone(&self.committed),
+        )
     }
 
     /// The value of `key`, the task's own uncommitted writes included. The value shares the
@@ -403,7 +410,7 @@ impl Store {
         (self.position, self.position_handed, self.durable) = (None, None, true);
         (self.origin, self.origin_handed) = (None, None);
         self.warming = Warming::default();
-        let cleared = self.committed.table().clear();
+        let cleared = self.committed.table().clear(&AtomicBool::new(false));
         cleared.inspect_err(|error| self.committed.poison(error.to_string()))
     }
 
@@ -421,14 +428,13 @@ impl Drop for Store {
         // A flush under way would otherwise land below the store's next opening.
         self.committed.wait(self.under_way);
         self.committed.close();
-        self.dir.release(&self.name);
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .field("position", &self.position)
             .field("buffered", &self.buffer.len())
             .finish_non_exhaustive()

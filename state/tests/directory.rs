@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use millrace_state::{Error, MemoryDisk, StateDir, StateOptions, Store, StoreId, StoreOptions};
@@ -126,6 +127,70 @@ fn stores_are_listed_with_their_flushed_positions_and_can_be_removed() {
             .next()
             .is_none()
     );
+}
+
+fn size_of(path: &Path) -> u64 {
+    let sizes = fs::read_dir(path).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            size_of(&entry.path())
+        } else {
+            entry.metadata().unwrap().len()
+        }
+    });
+    sizes.sum()
+}
+
+#[test]
+fn an_idle_store_is_removed_in_the_background_and_its_space_comes_back() {
+    let path = tempfile::tempdir().unwrap();
+    let dir = open(path.path()).unwrap();
+    let mut idle = dir.open_store(&id("0_0"), ORDERED).unwrap();
+    fill(&mut idle, 60_000, 1);
+    idle.flush().unwrap();
+    let mut held = dir.open_store(&id("0_1"), ORDERED).unwrap();
+    fill(&mut held, 10, 1);
+    held.flush().unwrap();
+    assert_eq!(dir.idle_stores("app").unwrap(), []);
+    idle.close().unwrap();
+    assert_eq!(dir.idle_stores("another").unwrap(), []);
+    assert_eq!(dir.idle_stores("app").unwrap(), [id("0_0")]);
+    dir.remove_store_in_background(&id("0_0")).unwrap();
+    let store = loop {
+        match dir.open_store(&id("0_0"), ORDERED) {
+            Err(Error::StoreOpen { .. }) => thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
+    assert_eq!((store.position(), store.all().count()), (None, 0));
+    drop(store);
+    assert_eq!(dir.idle_stores("app").unwrap(), []);
+    assert_eq!(held.all().count(), 10);
+    drop((held, dir));
+    // Files that no version of the database needs any more are gone by its next opening at the latest.
+    drop(open(path.path()).unwrap());
+    let tables = path.path().join("stores").join("keyspaces");
+    assert!(size_of(&tables) < 50_000, "{}", size_of(&tables));
+}
+
+#[test]
+fn a_removal_that_a_closed_directory_cut_short_is_finished_later() {
+    let path = tempfile::tempdir().unwrap();
+    let dir = open(path.path()).unwrap();
+    let mut store = dir.open_store(&id("0_0"), ORDERED).unwrap();
+    fill(&mut store, 30_000, 1);
+    store.close().unwrap();
+    dir.remove_store_in_background(&id("0_0")).unwrap();
+    drop(dir);
+    // However far it came: what is left is idle, or there is nothing left.
+    let dir = open(path.path()).unwrap();
+    let left = dir.idle_stores("app").unwrap();
+    for store in &left {
+        dir.remove_store(store).unwrap();
+    }
+    assert_eq!(dir.idle_stores("app").unwrap(), []);
+    let store = dir.open_store(&id("0_0"), ORDERED).unwrap();
+    assert_eq!((store.position(), store.all().count()), (None, 0));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
 
@@ -193,19 +193,29 @@ impl Table for FjallTable {
     // The library's own ways to do this do not hold over a crash: a replayed clear takes ingested
     // files with it, and a deleted keyspace can come back, because the sequence numbers of its
     // deletion may start anew below those of its creation.
-    fn clear(&self) -> Result<(), Error> {
+    fn clear(&self, stop: &AtomicBool) -> Result<(), Error> {
         let mut batch = self
             .database
             .batch()
             .durability(Some(PersistMode::SyncData));
         batch.insert(&self.keyspace, FOOTER, CLEARING);
         batch.commit().map_err(|error| self.name.refuse(error))?;
-        self.clear_records()
+        self.clear_records(stop)
+    }
+
+    fn is_used(&self) -> Result<bool, Error> {
+        Ok(self.read_footer()?.is_some())
+    }
+
+    fn give_back(&self) -> Result<(), Error> {
+        let flushed = self.keyspace.rotate_memtable_and_wait();
+        let compacted = flushed.and_then(|()| self.keyspace.major_compact());
+        compacted.map_err(|error| self.name.refuse(error))
     }
 
     fn recover(&self) -> Result<(), Error> {
         match self.read_footer()? {
-            Some(bytes) if *bytes == *CLEARING => self.clear_records(),
+            Some(bytes) if *bytes == *CLEARING => self.clear_records(&AtomicBool::new(false)),
             Some(bytes) => {
                 let (_, writes) = self.decode(&bytes)?;
                 self.writes.store(writes, Ordering::Relaxed);
@@ -247,10 +257,13 @@ impl FjallTable {
             .map_err(|error| self.name.refuse(error))
     }
 
-    /// Deletes the records, and then the mark that says so.
-    fn clear_records(&self) -> Result<(), Error> {
+    /// Deletes the records, and then the mark that says so; stops between two batches if it is told.
+    fn clear_records(&self, stop: &AtomicBool) -> Result<(), Error> {
         let mut records = self.scan(&KeyRange::all(), false);
         loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let some = records.by_ref().take(CLEAR_PER_BATCH);
             let some = some.collect::<Result<Vec<_>, _>>()?;
             let mut batch = self.database.batch();
@@ -443,7 +456,7 @@ mod tests {
             write(&*table, 0..1000, round * 10 + 11);
             write(&*table, 500..501, round * 10 + 12);
             assert_eq!(count(&*table), 1000);
-            table.clear().unwrap();
+            table.clear(&AtomicBool::new(false)).unwrap();
             assert_eq!((table.footer().unwrap(), count(&*table)), (None, 0));
             write(&*table, 0..900, round * 10 + 11);
             write(&*table, 900..901, round * 10 + 12);
@@ -458,7 +471,7 @@ mod tests {
         write(&*table, 0..10, 1);
         let scan = table.scan(&KeyRange::all(), true);
         write(&*table, 5..200, 2);
-        table.clear().unwrap();
+        table.clear(&AtomicBool::new(false)).unwrap();
         let keys: Vec<_> = scan.map(|record| record.unwrap().key().to_vec()).collect();
         assert_eq!(
             keys,

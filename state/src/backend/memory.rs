@@ -165,8 +165,16 @@ impl Table for MemoryTable {
         Ok(())
     }
 
-    fn clear(&self) -> Result<(), Error> {
+    fn is_used(&self) -> Result<bool, Error> {
+        Ok(self.content.lock().1.is_some())
+    }
+
+    fn clear(&self, _: &AtomicBool) -> Result<(), Error> {
         *self.content.lock() = Default::default();
+        Ok(())
+    }
+
+    fn give_back(&self) -> Result<(), Error> {
         Ok(())
     }
 

@@ -10,6 +10,7 @@ pub(crate) use self::memory::MemoryBackend;
 pub use self::memory::MemoryDisk;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::error::Error;
 use crate::origin::Origin;
@@ -44,9 +45,15 @@ pub(crate) trait Table: Send + Sync {
     /// `durable` it outlives the machine's power, and so do all writes before it.
     fn write(&self, records: &[Record], footer: Footer, durable: bool) -> Result<(), Error>;
 
-    /// Deletes the records and the footer. A crash in between leaves a table without a footer, and
-    /// its next owner calls [`recover`](Self::recover).
-    fn clear(&self) -> Result<(), Error>;
+    /// True if there is a footer, or the rest of a clear that was cut short.
+    fn is_used(&self) -> Result<bool, Error>;
+
+    /// Deletes the records and the footer. A crash in between, or `stop` when it is set, leaves a
+    /// table without a footer, and its next owner calls [`recover`](Self::recover).
+    fn clear(&self, stop: &AtomicBool) -> Result<(), Error>;
+
+    /// Gives the disk back what deleted records take: soon, not at once.
+    fn give_back(&self) -> Result<(), Error>;
 
     /// Finishes a clear that a crash cut short. For the owner alone, before anything else.
     fn recover(&self) -> Result<(), Error>;
@@ -137,7 +144,15 @@ impl Table for ClosedTable {
         self.closed()
     }
 
-    fn clear(&self) -> Result<(), Error> {
+    fn is_used(&self) -> Result<bool, Error> {
+        self.closed()
+    }
+
+    fn clear(&self, _: &AtomicBool) -> Result<(), Error> {
+        self.closed()
+    }
+
+    fn give_back(&self) -> Result<(), Error> {
         self.closed()
     }
 

@@ -171,10 +171,7 @@ pub trait Member: Send {
         &mut self,
         partitions: &[TopicPartition],
     ) -> Result<Option<Vec<Option<CommittedOffset>>>, LogError> {
-        match self.committed(partitions) {
-            Err(LogError::Unavailable(_)) => Ok(None),
-            answer => answer.map(Some),
-        }
+        unless_unavailable(self.committed(partitions))
     }
 
     /// The first offset that still exists, the end of what is committed, and the end of what was
@@ -183,6 +180,18 @@ pub trait Member: Send {
     /// # Errors
     /// When the log does not answer in time.
     fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError>;
+
+    /// As [`Member::bounds`], without waiting: `None` until the answer is there. To be called again
+    /// with the same partitions.
+    ///
+    /// # Errors
+    /// What asking again does not mend.
+    fn poll_bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Bounds>>, LogError> {
+        unless_unavailable(self.bounds(partitions))
+    }
 
     /// Replaces the set of partitions to fetch. A partition that is in the old and in the new set
     /// is fetched on from the offset given here.
@@ -252,6 +261,14 @@ pub trait Member: Send {
     fn leave(&mut self) -> Result<(), LogError>;
 }
 
+/// `None` where the log has not answered: it is asked again.
+fn unless_unavailable<T>(answer: Result<T, LogError>) -> Result<Option<T>, LogError> {
+    match answer {
+        Err(LogError::Unavailable(_)) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// Reads partitions from any offset, outside of any group.
 pub trait Reader: Send {
     /// The first offset that still exists, the end of what can be read, and the end of what was
@@ -260,6 +277,18 @@ pub trait Reader: Send {
     /// # Errors
     /// [`LogError::Config`] when a partition does not exist.
     fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError>;
+
+    /// As [`Reader::bounds`], without waiting: `None` until the answer is there. To be called again
+    /// with the same partitions, and without [`Reader::assign`] in between, which makes it ask anew.
+    ///
+    /// # Errors
+    /// What asking again does not mend.
+    fn poll_bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Bounds>>, LogError> {
+        unless_unavailable(self.bounds(partitions))
+    }
 
     /// Replaces the set of partitions to read, as [`Member::assign`] does.
     ///

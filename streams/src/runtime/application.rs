@@ -15,6 +15,7 @@ use crate::log::{Cleanup, Log, Seat, TopicSpec};
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::config::StreamsConfig;
 use crate::runtime::global::GlobalThread;
+use crate::runtime::partitions::Partitions;
 use crate::runtime::query::QueryableStore;
 use crate::runtime::shared::Shared;
 use crate::runtime::thread::{Progress, StreamThread};
@@ -95,7 +96,8 @@ impl StreamsBuilder {
             state,
             clock: self.clock,
             registry: Arc::default(),
-            partitions: Mutex::default(),
+            partitions: Partitions::default(),
+            cleanup: Mutex::default(),
         });
         let globals = GlobalThread::open(shared.clone())?;
         Ok(Application { shared, globals })
@@ -425,6 +427,7 @@ impl Streams {
             }
         }
         self.control.status.lock().closed = true;
+        self.control.changed.notify_all();
     }
 }
 

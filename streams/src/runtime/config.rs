@@ -37,6 +37,9 @@ pub struct StreamsConfig {
     /// the application stops; with a pause that doubles each time. A panic at a record does not
     /// count, unless the process handler fails: the record is set aside.
     pub panic_retries: u32,
+    /// How long the store of a task that is not held here any more is kept, in case the task comes
+    /// back (`state.cleanup.delay.ms`): 10 minutes by default. [`Duration::MAX`]: for ever.
+    pub cleanup_delay: Duration,
     /// What serdes find by type: a schema registry's client, for instance.
     pub resources: Resources,
     /// Where other instances reach this one's queries, if it serves any.
@@ -58,6 +61,7 @@ impl Default for StreamsConfig {
             errors: ErrorHandling::default(),
             timestamps: TimestampPolicy::default(),
             panic_retries: 5,
+            cleanup_delay: Duration::from_secs(600),
             resources: Resources::new(),
             endpoint: None,
         }

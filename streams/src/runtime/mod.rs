@@ -2,10 +2,12 @@
 
 mod application;
 mod changelogs;
+mod cleanup;
 mod clock;
 mod commit;
 mod config;
 mod global;
+mod partitions;
 mod query;
 mod restore;
 mod shared;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use millrace_state::Store;
 
 use crate::error::Error;
-use crate::log::{Bounds, Offset, RawRecord, RecordBatch, TaskId, TopicPartition};
+use crate::log::{Bounds, CommittedOffset, Offset, RawRecord, RecordBatch, TaskId, TopicPartition};
 use crate::runtime::changelogs::Changelogs;
 use crate::store::TIMESTAMP_BYTES;
 use crate::task::TaskStore;
@@ -16,6 +16,11 @@ pub(crate) struct Restoring {
     pub(crate) id: TaskId,
     /// True if the task is to run as soon as it is restored.
     pub(crate) active: bool,
+    /// True once no commit of the task's owner before this one is under way any more: what it has
+    /// written to the changelogs is then in front of their ends. A standby need not know.
+    pub(crate) is_settled: bool,
+    /// What is committed for each input, once the stores are restored and the group was asked.
+    pub(crate) committed: Option<Vec<Option<CommittedOffset>>>,
     followers: Vec<Follower>,
     /// The changelog records that were applied since the stores were opened.
     replayed: usize,
@@ -45,6 +50,8 @@ impl Restoring {
         Self {
             id,
             active,
+            is_settled: false,
+            committed: None,
             followers: stores.into_iter().map(follower).collect(),
             replayed: 0,
         }
@@ -97,6 +104,8 @@ impl Restoring {
             for follower in &mut self.followers {
                 follower.target = None;
             }
+            self.is_settled = false;
+            self.committed = None;
         }
         self.active = active;
     }

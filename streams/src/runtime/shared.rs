@@ -1,20 +1,21 @@
 //! What all threads of an application share, and how tasks are made from it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use millrace_state::{StateDir, StoreId};
 use parking_lot::Mutex;
 
 use crate::catalog::dead_letter_topic;
-use crate::error::{Error, TopologyError};
+use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
     Bounds, CommittedOffset, Log, LogError, Offset, OffsetReset, OutputBatch, TaskId,
     TopicPartition,
 };
+use crate::runtime::cleanup::Cleanup;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::StreamsConfig;
+use crate::runtime::partitions::Partitions;
 use crate::runtime::query::StoreRegistry;
 use crate::runtime::thread::Moment;
 use crate::task::{
@@ -44,8 +45,8 @@ pub(crate) struct Shared {
     pub(super) state: StateDir,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) registry: Arc<StoreRegistry>,
-    /// The number of partitions of every topic, as far as it was asked for.
-    pub(super) partitions: Mutex<HashMap<Arc<str>, i32>>,
+    pub(super) partitions: Partitions,
+    pub(super) cleanup: Mutex<Cleanup>,
 }
 
 impl Shared {
@@ -78,8 +79,7 @@ impl Shared {
             return Vec::new();
         };
         let metadata = self.topology.source_topics_of(part, &self.application);
-        let partitions = self.partitions.lock();
-        let has_it = |topic: &Arc<str>| partitions.get(topic).is_none_or(|n| id.partition < *n);
+        let has_it = |topic: &Arc<str>| self.partitions.of(topic).is_none_or(|n| id.partition < n);
         let inputs = metadata.into_iter().filter(has_it);
         inputs
             .map(|topic| TopicPartition::new(topic, id.partition))
@@ -115,12 +115,9 @@ impl Shared {
         let topics = self
             .topology
             .source_topics_of(self.part(id)?, &self.application);
-        let has_it = |topic: &Arc<str>| {
-            let known = self.partitions.lock();
-            known.get(topic).is_some_and(|count| id.partition < *count)
-        };
+        let has_it = |topic: &Arc<str>| self.partitions.of(topic).is_some_and(|n| id.partition < n);
         if !topics.iter().all(has_it) {
-            self.ask_for_partitions()?;
+            self.partitions.learn(&*self.log)?;
         }
         if topics.iter().any(has_it) {
             return Ok(());
@@ -128,14 +125,6 @@ impl Shared {
         // Whoever has assigned the task knows more than whoever was asked.
         let reason = format!("no input of task `{id}` is known to have its partition");
         Err(LogError::Unavailable(reason).into())
-    }
-
-    /// The other threads do not wait for the answer.
-    fn ask_for_partitions(&self) -> Result<(), Error> {
-        let topics = self.log.topics()?.into_iter();
-        let counts = topics.map(|info| (info.name, info.partitions));
-        self.partitions.lock().extend(counts);
-        Ok(())
     }
 
     /// Makes the operators of a task.
@@ -200,22 +189,24 @@ impl Shared {
     pub(crate) fn places(&self) -> Result<Places, Error> {
         let mut written = self.topology.written_topics(&self.application);
         written.push(dead_letter_topic(&self.application).into());
-        let is_known = |topic: &Arc<str>| self.partitions.lock().contains_key(topic);
-        if !written.iter().all(is_known) {
-            self.ask_for_partitions()?;
-        }
-        let known = self.partitions.lock();
-        if let Some(topic) = written.iter().find(|topic| !known.contains_key(*topic)) {
-            return Err(TopologyError::MissingTopic {
-                topic: topic.as_ref().into(),
-            }
-            .into());
-        }
+        let now = self.clock.elapsed();
         Ok(Places {
             application: self.application.clone(),
             resources: self.config.resources.clone(),
-            partitions: known.clone(),
+            partitions: self.partitions.with(&written, &*self.log, now)?,
         })
+    }
+
+    /// Removes what tasks left behind that are long gone. `knows` tells whether the calling thread
+    /// knows its tasks.
+    pub(crate) fn clean_up(&self, knows: bool, now: Moment) -> Result<(), Error> {
+        let mut cleanup = self.cleanup.lock();
+        if !knows {
+            cleanup.start_over();
+            return Ok(());
+        }
+        let delay = self.config.cleanup_delay;
+        Ok(cleanup.step(&self.state, &self.application, delay, now.elapsed)?)
     }
 
     pub(crate) fn register(&self, id: TaskId, stores: &[TaskStore]) {
@@ -253,13 +244,20 @@ mod tests {
 
     /// Knows of one partition of `words`, which has two by now.
     fn shared() -> Shared {
-        let log = SimLog::quiet();
-        let topics = [topic("words", 2), topic("copy", 1)];
-        log.create_topics(&topics).expect("topics");
-        let letters = topic("app-dead-letter", 1);
-        log.create_topics(&[letters]).expect("a topic");
+        let with = |words| {
+            let log = SimLog::quiet();
+            let topics = [
+                topic("words", words),
+                topic("copy", 1),
+                topic("app-dead-letter", 1),
+            ];
+            log.create_topics(&topics).expect("topics");
+            log
+        };
+        let (before, log) = (with(1), with(2));
         let topology = Topology::define("copy", |t| t.stream(WORDS).to(COPY));
-        let known = ["words", "copy", "app-dead-letter"].map(|name| (name.into(), 1));
+        let partitions = Partitions::default();
+        partitions.learn(&before).expect("told");
         Shared {
             application: "app".into(),
             config: StreamsConfig::default(),
@@ -268,7 +266,8 @@ mod tests {
             state: StateDir::in_memory(),
             clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
             registry: Arc::default(),
-            partitions: Mutex::new(known.into()),
+            partitions,
+            cleanup: Mutex::default(),
         }
     }
 

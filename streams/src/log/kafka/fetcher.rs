@@ -1,80 +1,60 @@
 //! Reads assigned partitions into batches: the half that members and readers have in common.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rdkafka::Offset as KafkaOffset;
 use rdkafka::config::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::ffi::{Consumer, NativeError};
+use super::inquiry::Inquiry;
 use super::lists::{list_at, list_of};
-use super::question::Question;
+use super::questions::Questions;
 use super::sorter::{Failure, Seat, Seats};
 use crate::log::{Bounds, CommittedOffset, LogError, Offset, RecordBatch, TopicPartition};
 
 /// Messages per fetch: enough to make a call cheap, few enough to come back soon.
 const MESSAGES_PER_FETCH: usize = 4_096;
-/// How long a topic that was made a moment ago may be unknown to some broker.
-const TOPIC_GRACE: Duration = Duration::from_secs(5);
-/// How long to wait for one answer. The library may miss that a coordinator is back, and sleep on
-/// until its time is up.
-const ONE_ANSWER: Duration = Duration::from_secs(2);
-/// How soon to ask again after a passing error.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// By which rule a partition ends.
-#[derive(Clone, Copy)]
-enum By {
-    /// Where the consumer's isolation level lets it read.
-    Isolation,
-    /// Behind everything that was written.
-    HighWatermark,
-}
+/// How long to wait for what is polled for. Others wait for their turn behind it.
+const POLLED: Duration = Duration::from_millis(500);
 
 /// A consumer, what it is assigned, and how far it has read.
 pub(super) struct Fetcher {
     consumer: Consumer,
-    timeout: Duration,
-    question: Question,
+    inquiry: Inquiry,
+    committed: Questions<Vec<Option<CommittedOffset>>>,
+    bounds: Questions<Vec<Bounds>>,
     seats: Seats,
-    /// Topics that are known to exist, with their partitions.
-    partitions: HashMap<Arc<str>, i32>,
 }
 
 impl Fetcher {
     /// A fetcher with nothing assigned. A question to the cluster may take `timeout`.
     pub(super) fn start(config: &ClientConfig, timeout: Duration) -> Result<Self, LogError> {
+        let consumer = Consumer::start(config).map_err(config_error)?;
         Ok(Self {
-            consumer: Consumer::start(config).map_err(config_error)?,
-            timeout,
-            question: Question::start("committed-offsets")?,
+            inquiry: Inquiry::new(consumer.inquirer(), timeout),
+            consumer,
+            committed: Questions::new("committed-offsets"),
+            bounds: Questions::new("bounds"),
             seats: Seats::default(),
-            partitions: HashMap::new(),
         })
     }
 
     /// The first offset and the ends, in the order of `partitions`.
-    pub(super) fn bounds(
+    pub(super) fn bounds(&self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError> {
+        self.inquiry.bounds(partitions)
+    }
+
+    /// As [`Fetcher::bounds`], without waiting: `None` until the answer is there.
+    pub(super) fn poll_bounds(
         &mut self,
         partitions: &[TopicPartition],
-    ) -> Result<Vec<Bounds>, LogError> {
-        partitions
-            .iter()
-            .try_for_each(|partition| self.check_exists(partition))?;
-        let starts = self.offsets_at(partitions, KafkaOffset::Beginning, By::Isolation)?;
-        let ends = self.offsets_at(partitions, KafkaOffset::End, By::Isolation)?;
-        // Asked for last: what was written meanwhile is in front of it.
-        let written = self.offsets_at(partitions, KafkaOffset::End, By::HighWatermark)?;
-        let bounds = starts.into_iter().zip(ends).zip(written);
-        Ok(bounds
-            .map(|((start, end), written)| Bounds {
-                start,
-                end,
-                high_watermark: written.max(end),
-            })
-            .collect())
+    ) -> Result<Option<Vec<Bounds>>, LogError> {
+        if partitions.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let inquiry = self.inquiry.within(POLLED);
+        self.bounds
+            .poll(partitions, move |partitions| inquiry.bounds(partitions))
     }
 
     /// The offsets that the consumer's group has committed, in the order of `partitions`.
@@ -82,15 +62,7 @@ impl Fetcher {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let list = self.patiently(|consumer, timeout| {
-            let list = list_of(partitions);
-            consumer.group_offsets().fill_in(&list, timeout)?;
-            Ok(list)
-        })?;
-        offsets_in(&list)
+        self.inquiry.committed(partitions)
     }
 
     /// As [`Fetcher::committed`], without waiting: `None` until the answer is there.
@@ -101,109 +73,28 @@ impl Fetcher {
         if partitions.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        let group = self.consumer.group_offsets();
-        self.question.poll(partitions, move |partitions| {
-            let list = list_of(partitions);
-            match group.fill_in(&list, ONE_ANSWER) {
-                Ok(()) => offsets_in(&list),
-                Err(error) if is_final(error.code) => Err(config_error(error)),
-                Err(error) => Err(unavailable(error)),
-            }
-        })
+        let inquiry = self.inquiry.within(POLLED);
+        self.committed
+            .poll(partitions, move |partitions| inquiry.committed(partitions))
     }
 
     /// What was asked for before may not be true any more.
-    pub(super) fn forget_question(&mut self) {
-        self.question.forget();
+    pub(super) fn forget_questions(&mut self) {
+        self.committed.forget();
+        self.bounds.forget();
     }
 
     /// The same, where it is about partitions for which an offset is committed.
-    pub(super) fn forget_question_about(
-        &mut self,
-        committed: &[(TopicPartition, CommittedOffset)],
-    ) {
-        self.question.forget_about(committed);
-    }
-
-    fn offsets_at(
-        &self,
-        partitions: &[TopicPartition],
-        time: KafkaOffset,
-        by: By,
-    ) -> Result<Vec<Offset>, LogError> {
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.patiently(|consumer, timeout| {
-            let list = list_at(partitions.iter().map(|partition| (partition, time)));
-            match by {
-                By::Isolation => consumer.offsets_for_times(&list, timeout)?,
-                By::HighWatermark => consumer.offsets_uncommitted(&list, timeout)?,
-            }
-            let elements = list.elements();
-            let offsets = elements.iter().map(|element| match element.offset() {
-                KafkaOffset::Offset(offset) if element.error().is_ok() => Ok(offset),
-                _ => Err(NativeError::not_ready()),
-            });
-            offsets.collect()
-        })
-    }
-
-    /// Asks until there is an answer, while leaders move and coordinators load.
-    fn patiently<T>(
-        &self,
-        ask: impl Fn(&Consumer, Duration) -> Result<T, NativeError>,
-    ) -> Result<T, LogError> {
-        let deadline = Instant::now() + self.timeout;
-        loop {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            match ask(&self.consumer, rest.min(ONE_ANSWER)) {
-                Ok(answer) => return Ok(answer),
-                Err(error) if is_final(error.code) => return Err(config_error(error)),
-                Err(error) if rest <= RETRY_PAUSE => {
-                    return Err(LogError::Unavailable(error.to_string()));
-                }
-                Err(_) => std::thread::sleep(RETRY_PAUSE),
-            }
-        }
-    }
-
-    fn check_exists(&mut self, partition: &TopicPartition) -> Result<(), LogError> {
-        let count = match self.partitions.get(&partition.topic) {
-            Some(count) if partition.partition < *count => *count,
-            _ => self.count_partitions(&partition.topic)?,
-        };
-        if (0..count).contains(&partition.partition) {
-            return Ok(());
-        }
-        Err(LogError::Config(format!(
-            "`{partition}` does not exist: `{}` has {count} partitions",
-            partition.topic
-        )))
-    }
-
-    fn count_partitions(&mut self, topic: &Arc<str>) -> Result<i32, LogError> {
-        let deadline = Instant::now() + TOPIC_GRACE.min(self.timeout);
-        loop {
-            match self.patiently(|consumer, wait| consumer.partition_count(topic, wait))? {
-                Some(count) => {
-                    self.partitions.insert(Arc::clone(topic), count);
-                    return Ok(count);
-                }
-                None if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                None => {
-                    let text = format!("topic `{topic}` does not exist: create it");
-                    return Err(LogError::Config(text));
-                }
-            }
-        }
+    pub(super) fn forget_committed(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) {
+        let partitions = offsets.iter().map(|(partition, _)| partition);
+        self.committed.forget_about(partitions);
     }
 
     /// Replaces the assignment. What stays where it is goes on without being fetched again.
     pub(super) fn assign(&mut self, wanted: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
         wanted
             .iter()
-            .try_for_each(|(partition, _)| self.check_exists(partition))?;
+            .try_for_each(|(partition, _)| self.inquiry.check_exists(partition))?;
         let (removed, added) = self.seats.replace(wanted);
         self.remove(&removed)?;
         self.add(&added)
@@ -288,7 +179,7 @@ impl Fetcher {
         }
     }
 
-    fn explain(&mut self, failure: Failure) -> LogError {
+    fn explain(&self, failure: Failure) -> LogError {
         match failure {
             Failure::Other(error) => error,
             Failure::OutOfRange(partition, wanted) => {
@@ -310,40 +201,10 @@ impl Fetcher {
     }
 }
 
-/// The offsets that were filled in.
-fn offsets_in(list: &TopicPartitionList) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-    let elements = list.elements();
-    let offsets = elements.iter().map(|element| {
-        element
-            .error()
-            .map_err(|error| LogError::Unavailable(error.to_string()))?;
-        Ok(match element.offset() {
-            KafkaOffset::Offset(offset) => Some(CommittedOffset {
-                offset,
-                metadata: element.metadata().to_owned(),
-            }),
-            _ => None,
-        })
-    });
-    offsets.collect()
-}
-
-/// Errors that asking again does not mend.
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::InvalidTopic
-            | RDKafkaErrorCode::InvalidArgument
-    )
-}
-
 pub(super) fn config_error(error: NativeError) -> LogError {
     LogError::Config(error.text)
 }
 
-fn unavailable(error: NativeError) -> LogError {
+pub(super) fn unavailable(error: NativeError) -> LogError {
     LogError::Unavailable(error.text)
 }

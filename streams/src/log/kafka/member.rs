@@ -84,7 +84,7 @@ impl Member for KafkaMember {
 
     fn confirm(&mut self, held: &HeldTasks) -> Result<(), LogError> {
         // Tasks that come back were somebody else's meanwhile.
-        self.fetcher.forget_question();
+        self.fetcher.forget_questions();
         self.heartbeats.confirm(held)
     }
 
@@ -109,6 +109,13 @@ impl Member for KafkaMember {
 
     fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, LogError> {
         self.fetcher.bounds(partitions)
+    }
+
+    fn poll_bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Bounds>>, LogError> {
+        self.fetcher.poll_bounds(partitions)
     }
 
     fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
@@ -142,7 +149,7 @@ impl Member for KafkaMember {
         &mut self,
         offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Committed, CommitError> {
-        self.fetcher.forget_question_about(offsets);
+        self.fetcher.forget_committed(offsets);
         let group = self.identity(offsets).inspect_err(|_| {
             self.transactor.refuse();
         })?;
@@ -159,7 +166,7 @@ impl Member for KafkaMember {
     }
 
     fn recover(&mut self) -> Result<(), LogError> {
-        self.fetcher.forget_question();
+        self.fetcher.forget_questions();
         let recovered = self.transactor.recover();
         if let Err(LogError::MemberLost(why)) = &recovered {
             self.heartbeats.lose(why);
@@ -169,7 +176,7 @@ impl Member for KafkaMember {
     }
 
     fn rejoin(&mut self) -> Result<(), LogError> {
-        self.fetcher.forget_question();
+        self.fetcher.forget_questions();
         self.fetcher.assign(&[])?;
         self.transactor.restart()?;
         self.heartbeats.rejoin();

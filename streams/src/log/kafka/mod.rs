@@ -9,6 +9,7 @@
 //! | `group_settings` | what the group is told about itself |
 //! | `transaction`, `outbox`, `watchdog` | exactly once: the producer, and the one way back |
 //! | `fetcher`, `sorter` | reading assigned partitions into batches |
+//! | `inquiry`, `questions` | offsets and ends of partitions; the same without waiting |
 //! | `member`, `reader`, `writer`, `admin` | the port |
 //!
 //! The broker creates changelog and repartition topics, places tasks and standbys, and refuses
@@ -38,13 +39,14 @@ mod fetcher;
 mod ffi;
 mod group_settings;
 mod heartbeat;
+mod inquiry;
 mod lists;
 mod member;
 mod membership;
 mod options;
 mod outbox;
 mod purge;
-mod question;
+mod questions;
 mod reader;
 mod requests;
 mod sorter;

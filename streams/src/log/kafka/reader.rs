@@ -31,7 +31,15 @@ impl Reader for KafkaReader {
         self.fetcher.bounds(partitions)
     }
 
+    fn poll_bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Bounds>>, LogError> {
+        self.fetcher.poll_bounds(partitions)
+    }
+
     fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.fetcher.forget_questions();
         self.fetcher.assign(partitions)
     }
 

@@ -10,6 +10,7 @@
 mod failures;
 mod panics;
 mod tasks;
+mod together;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,13 @@ use std::time::Duration;
 
 use failures::Failures;
 use panics::Panics;
+use tasks::Target;
+use together::Together;
 
 use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
-    Assignment, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
-    TopicPartition,
+    CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId, TopicPartition,
 };
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
@@ -72,11 +74,16 @@ pub struct StreamThread {
     globals: GlobalTables,
     running: BTreeMap<TaskId, Task>,
     /// The assignment that is not followed to its end yet: an error on the way leaves it here.
-    target: Option<Assignment>,
+    target: Option<Target>,
     /// True if an assignment of this membership was followed to its end.
     has_assignment: bool,
     /// Tasks that are being restored, and standbys.
     restoring: BTreeMap<TaskId, Restoring>,
+    /// When to go on with them.
+    restore_at: Duration,
+    settling: Together,
+    beginning: Together,
+    activating: Together,
     outputs: OutputBatch,
     /// True if something of the open transaction was handed to the log.
     sent_bytes: usize,
@@ -118,6 +125,10 @@ impl StreamThread {
             target: None,
             has_assignment: false,
             restoring: BTreeMap::new(),
+            restore_at: Duration::ZERO,
+            settling: Together::default(),
+            beginning: Together::default(),
+            activating: Together::default(),
             outputs: OutputBatch::new(),
             sent_bytes: 0,
             policy,
@@ -193,6 +204,7 @@ impl StreamThread {
         self.tick(now)?;
         busy |= self.commit_if_due(now)?;
         self.warm_stores(busy)?;
+        self.shared.clean_up(self.is_restored(), now)?;
         Ok(if busy { Progress::Busy } else { Progress::Idle })
     }
 

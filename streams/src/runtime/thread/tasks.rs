@@ -6,13 +6,63 @@ use millrace_state::Error as StateError;
 
 use super::StreamThread;
 use crate::error::Error;
-use crate::log::{Assignment, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition};
+use crate::log::{
+    Assignment, Bounds, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition,
+};
 use crate::runtime::changelogs::Changelogs;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::OpeningTask;
+use crate::topology::{Instance, Places};
+
+/// The pause before stores that were still open are looked at again.
+const STORES_PAUSE: Duration = Duration::from_millis(10);
+/// The pause before tasks are restored on, after something did not answer.
+const RESTORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a task begins in each of its inputs.
 type Begin = Vec<(TopicPartition, CommittedOffset)>;
+
+/// An assignment that is not followed to its end yet.
+#[derive(Debug)]
+pub(super) struct Target {
+    assignment: Assignment,
+    /// When to go on with it.
+    again_at: Duration,
+    /// True if the group was told how far it is followed.
+    is_told: bool,
+}
+
+impl Target {
+    fn new(assignment: Assignment) -> Self {
+        Self {
+            assignment,
+            again_at: Duration::ZERO,
+            is_told: false,
+        }
+    }
+}
+
+/// How far an assignment is followed.
+pub(super) struct Followed {
+    /// True if a task was opened.
+    some: bool,
+    /// True if none is left to open.
+    all: bool,
+}
+
+/// What a round for the tasks that do not run yet came to.
+struct Round {
+    busy: bool,
+    ready: Vec<Ready>,
+}
+
+/// A task that can run.
+struct Ready {
+    id: TaskId,
+    begin: Begin,
+    places: Places,
+    instance: Instance,
+}
 
 impl StreamThread {
     pub(super) fn follow_assignment(&mut self) -> Result<bool, Error> {
@@ -24,27 +74,44 @@ impl StreamThread {
                 standby = assignment.standby.len(),
                 "assignment"
             );
-            self.target = Some(assignment);
+            self.target = Some(Target::new(assignment));
         }
-        let Some(assignment) = self.target.clone() else {
+        let now = self.shared.moment().elapsed;
+        let Some(target) = self.target.take_if(|target| target.again_at <= now) else {
             return Ok(false);
         };
+        let followed = self.follow(&target);
+        match followed {
+            Ok(Followed { all: true, .. }) => self.has_assignment = true,
+            Ok(Followed { all: false, .. }) => {
+                let (again_at, is_told) = (now + STORES_PAUSE, true);
+                self.target = Some(Target {
+                    again_at,
+                    is_told,
+                    ..target
+                });
+            }
+            Err(_) => self.target = Some(target),
+        }
+        Ok(followed?.some)
+    }
+
+    fn follow(&mut self, target: &Target) -> Result<Followed, Error> {
+        let assignment = &target.assignment;
         let stays = |id: TaskId| assignment.active.contains(&id);
         if self.running.keys().any(|id| !stays(*id)) {
             self.commit(self.shared.moment())?;
         }
-        self.demote(&assignment)?;
+        self.demote(assignment)?;
         let held = |id: TaskId| stays(id) || assignment.standby.contains(&id);
         self.close_tasks(|id| !held(id))?;
-        let opened = self.open_tasks(&assignment)?;
-        self.assign_inputs()?;
-        self.assign_changelogs()?;
-        if opened {
+        let followed = self.open_tasks(assignment)?;
+        if followed.some || !target.is_told {
+            self.assign_inputs()?;
+            self.assign_changelogs()?;
             self.member.confirm(&self.held())?;
-            self.target = None;
-            self.has_assignment = true;
         }
-        Ok(opened)
+        Ok(followed)
     }
 
     /// Turns running tasks that stay here as standbys into standbys.
@@ -61,10 +128,13 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Opens what is assigned and not held yet. False if the stores of a task are still open: another
-    /// thread of the process has lost the task and does not know it yet. Such a task is opened later.
-    pub(super) fn open_tasks(&mut self, assignment: &Assignment) -> Result<bool, Error> {
-        let mut opened = true;
+    /// Opens what is assigned and not held yet, but for tasks whose stores are still open: another
+    /// thread of the process has lost the task and does not know it yet.
+    pub(super) fn open_tasks(&mut self, assignment: &Assignment) -> Result<Followed, Error> {
+        let mut followed = Followed {
+            some: false,
+            all: true,
+        };
         let active = assignment.active.iter().map(|id| (*id, true));
         let standby = assignment.standby.iter().map(|id| (*id, false));
         for (id, active) in active.chain(standby) {
@@ -79,15 +149,16 @@ impl StreamThread {
             let stores = match self.shared.open_stores(id, &mut self.outputs) {
                 Err(Error::State(error)) if matches!(*error, StateError::StoreOpen { .. }) => {
                     tracing::debug!(task = %id, %error, "task waits for its stores");
-                    opened = false;
+                    followed.all = false;
                     continue;
                 }
                 stores => stores?,
             };
+            followed.some = true;
             self.restoring
                 .insert(id, Restoring::new(id, active, stores));
         }
-        Ok(opened)
+        Ok(followed)
     }
 
     pub(super) fn close_tasks(&mut self, closes: impl Fn(TaskId) -> bool) -> Result<(), Error> {
@@ -155,69 +226,115 @@ impl StreamThread {
         Ok(self.reader.assign(&positions)?)
     }
 
+    /// One round for the tasks that do not run yet. If the log, or what a serde needs, does not
+    /// answer, they wait, and the running tasks go on.
     pub(super) fn restore(&mut self) -> Result<bool, Error> {
-        if self.restoring.is_empty() {
+        let now = self.shared.moment().elapsed;
+        if self.restoring.is_empty() || now < self.restore_at {
             return Ok(false);
         }
-        self.begin_restores()?;
-        let busy = self.apply_changelogs()?;
-        let now = self.shared.moment().elapsed;
-        let runs = |task: &&Restoring| {
-            let held = self.failures.hold(now) || self.panics.holds(task.id, now);
-            task.active && task.is_restored() && !held
+        let ready = match self.restore_round(now) {
+            Ok(Round { busy, ready }) if ready.is_empty() => return Ok(busy),
+            Ok(round) => round.ready,
+            Err(error) => {
+                let Some(reason) = error.unavailable() else {
+                    return Err(error);
+                };
+                tracing::warn!(%reason, "tasks wait to be restored");
+                self.restore_at = now + RESTORE_PAUSE;
+                return Ok(false);
+            }
         };
-        let tasks = self.restoring.values().filter(runs);
-        let restored: Vec<TaskId> = tasks.map(|task| task.id).collect();
-        if restored.is_empty() {
-            return Ok(busy);
-        }
-        let Some(begins) = self.begins(restored)? else {
-            return Ok(busy);
-        };
-        for (id, begin) in begins {
-            self.activate(id, begin)?;
+        for task in ready {
+            self.activate(task)?;
         }
         self.assign_inputs()?;
         self.assign_changelogs()?;
         Ok(true)
     }
 
-    /// Finds out how far each changelog goes. The committed offsets are read first: that waits for
-    /// a commit that the task's owner before this one has under way, so that the end is behind it.
-    /// The other tasks go on meanwhile.
-    pub(super) fn begin_restores(&mut self) -> Result<(), Error> {
-        let waiting: Vec<TaskId> = self
-            .restoring
-            .values()
-            .filter(|task| !task.has_begun())
-            .map(|task| task.id)
-            .collect();
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        // One question for all tasks: each may wait behind a fetch that is under way.
-        let inputs = self.inputs_of(&waiting);
-        if self.member.poll_committed(&inputs)?.is_none() {
-            return Ok(());
-        }
-        let waits = |task: &&mut Restoring| waiting.contains(&task.id);
-        let tasks = self
-            .restoring
-            .values()
-            .filter(|task| waiting.contains(&task.id));
-        let changelogs: Vec<_> = tasks.flat_map(Restoring::changelogs).collect();
-        let mut bounds = self.reader.bounds(&changelogs)?.into_iter();
-        let now = Changelogs::look(&*self.shared.log, self.shared.moment().wall_clock)?;
-        for task in self.restoring.values_mut().filter(waits) {
-            let own: Vec<_> = bounds.by_ref().take(task.changelogs().len()).collect();
-            task.begin(&own, &now)?;
-        }
-        self.assign_changelogs()
+    fn restore_round(&mut self, now: Duration) -> Result<Round, Error> {
+        self.settle_tasks(now)?;
+        self.begin_restores(now)?;
+        let busy = self.apply_changelogs()?;
+        let ready = self.ready_tasks(now)?;
+        Ok(Round { busy, ready })
     }
 
-    fn inputs_of(&self, tasks: &[TaskId]) -> Vec<TopicPartition> {
+    /// The restoring tasks that fit.
+    fn restoring_where(&self, fits: impl Fn(&Restoring) -> bool) -> Vec<TaskId> {
+        let tasks = self.restoring.values().filter(|task| fits(task));
+        tasks.map(|task| task.id).collect()
+    }
+
+    /// Waits for commits that former owners have under way. The other tasks go on meanwhile.
+    fn settle_tasks(&mut self, now: Duration) -> Result<(), Error> {
+        let waiting = self.restoring_where(|task| task.active && !task.is_settled);
+        for tasks in self.settling.groups(waiting, now) {
+            let inputs = self.inputs_of(&tasks).concat();
+            if self.member.poll_committed(&inputs)?.is_none() {
+                continue;
+            }
+            for id in tasks {
+                if let Some(task) = self.restoring.get_mut(&id) {
+                    task.is_settled = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out how far each changelog goes, once everything that counts is in front of its end.
+    fn begin_restores(&mut self, now: Duration) -> Result<(), Error> {
+        let waiting =
+            self.restoring_where(|task| !task.has_begun() && (task.is_settled || !task.active));
+        let mut began = false;
+        for tasks in self.beginning.groups(waiting, now) {
+            began |= self.begin_some(&tasks)?;
+        }
+        if began {
+            self.assign_changelogs()?;
+        }
+        Ok(())
+    }
+
+    /// False if the ends are not known yet.
+    fn begin_some(&mut self, tasks: &[TaskId]) -> Result<bool, Error> {
+        let restoring = tasks.iter().filter_map(|id| self.restoring.get(id));
+        let changelogs: Vec<_> = restoring.flat_map(Restoring::changelogs).collect();
+        let Some(bounds) = self.reader.poll_bounds(&changelogs)? else {
+            return Ok(false);
+        };
+        let mut bounds = bounds.into_iter();
+        let now = Changelogs::look(&*self.shared.log, self.shared.moment().wall_clock)?;
+        for id in tasks {
+            if let Some(task) = self.restoring.get_mut(id) {
+                let own: Vec<_> = bounds.by_ref().take(task.changelogs().len()).collect();
+                task.begin(&own, &now)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The tasks that are restored, have nothing to wait for, and know where they begin.
+    fn ready_tasks(&mut self, now: Duration) -> Result<Vec<Ready>, Error> {
+        let waiting = self.restoring_where(|task| {
+            let held = self.failures.hold(now) || self.panics.holds(task.id, now);
+            task.active && task.is_restored() && !held
+        });
+        let mut ready = Vec::new();
+        for tasks in self.activating.groups(waiting, now) {
+            for (id, begin) in self.begins(&tasks)?.into_iter().flatten() {
+                ready.push(self.prepare(id, begin)?);
+            }
+        }
+        Ok(ready)
+    }
+
+    /// The input partitions of each of these tasks.
+    fn inputs_of(&self, tasks: &[TaskId]) -> Vec<Vec<TopicPartition>> {
         let inputs = tasks.iter().map(|id| self.shared.input_partitions(*id));
-        inputs.flatten().collect()
+        inputs.collect()
     }
 
     pub(super) fn apply_changelogs(&mut self) -> Result<bool, Error> {
@@ -253,26 +370,76 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Where each of these tasks begins, once that is known. One question for all of them, as with
-    /// their changelogs.
-    fn begins(&mut self, tasks: Vec<TaskId>) -> Result<Option<Vec<(TaskId, Begin)>>, Error> {
-        let partitions = self.inputs_of(&tasks);
-        let Some(committed) = self.member.poll_committed(&partitions)? else {
+    /// Where each of these tasks begins, once that is known.
+    fn begins(&mut self, tasks: &[TaskId]) -> Result<Option<Vec<(TaskId, Begin)>>, Error> {
+        let inputs = self.inputs_of(tasks);
+        let all = inputs.concat();
+        if !self.know_committed(tasks, &inputs)? {
+            return Ok(None);
+        }
+        let Some(bounds) = self.member.poll_bounds(&all)? else {
             return Ok(None);
         };
-        let mut begin = self.begin_offsets(&partitions, committed)?.into_iter();
-        let own = |id| {
-            let inputs = self.shared.input_partitions(id).len();
-            (id, begin.by_ref().take(inputs).collect())
-        };
-        Ok(Some(tasks.into_iter().map(own).collect()))
+        let mut bounds = bounds.into_iter();
+        let mut begins = Vec::new();
+        for (id, inputs) in tasks.iter().zip(inputs) {
+            let task = self.restoring.get_mut(id);
+            let committed = task.and_then(|task| task.committed.take());
+            let bounds: Vec<_> = bounds.by_ref().take(inputs.len()).collect();
+            let committed = committed.unwrap_or_default();
+            begins.push((*id, self.begin_offsets(inputs, committed, &bounds)?));
+        }
+        Ok(Some(begins))
     }
 
-    /// Makes a restored task run. What the log may refuse, and code of the topology that may panic,
-    /// come first: until then the task stays among the restoring ones, to be tried again.
-    pub(super) fn activate(&mut self, id: TaskId, begin: Begin) -> Result<(), Error> {
+    /// Makes sure that what is committed for these tasks is known; false if it is not yet.
+    fn know_committed(
+        &mut self,
+        tasks: &[TaskId],
+        inputs: &[Vec<TopicPartition>],
+    ) -> Result<bool, Error> {
+        let knows = |id: &TaskId| {
+            self.restoring
+                .get(id)
+                .is_some_and(|task| task.committed.is_some())
+        };
+        if tasks.iter().all(knows) {
+            return Ok(true);
+        }
+        let Some(committed) = self.member.poll_committed(&inputs.concat())? else {
+            return Ok(false);
+        };
+        let mut committed = committed.into_iter();
+        for (id, inputs) in tasks.iter().zip(inputs) {
+            let own = committed.by_ref().take(inputs.len()).collect();
+            if let Some(task) = self.restoring.get_mut(id) {
+                task.committed = Some(own);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the operators of a restored task. Until it is activated, it stays among the restoring
+    /// ones, to be tried again.
+    fn prepare(&mut self, id: TaskId, begin: Begin) -> Result<Ready, Error> {
         let places = self.shared.places()?;
         let instance = self.shared.build(id, &places, &mut self.outputs)?;
+        Ok(Ready {
+            id,
+            begin,
+            places,
+            instance,
+        })
+    }
+
+    /// Makes a restored task run.
+    fn activate(&mut self, ready: Ready) -> Result<(), Error> {
+        let Ready {
+            id,
+            begin,
+            places,
+            instance,
+        } = ready;
         let Some(restoring) = self.restoring.remove(&id) else {
             return Ok(());
         };
@@ -296,18 +463,18 @@ impl StreamThread {
     }
 
     /// Where to begin in each partition: at the committed offset, or as the reset policy says.
-    pub(super) fn begin_offsets(
-        &mut self,
-        partitions: &[TopicPartition],
+    fn begin_offsets(
+        &self,
+        partitions: Vec<TopicPartition>,
         committed: Vec<Option<CommittedOffset>>,
+        bounds: &[Bounds],
     ) -> Result<Begin, Error> {
-        let bounds = self.member.bounds(partitions)?;
         let mut begin = Vec::with_capacity(partitions.len());
-        for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {
+        for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
             let offset = match committed {
                 Some(committed) if committed.offset < bounds.start => {
                     return Err(LogError::OffsetOutOfRange {
-                        partition: partition.clone(),
+                        partition,
                         wanted: committed.offset,
                         start: bounds.start,
                     }
@@ -315,11 +482,11 @@ impl StreamThread {
                 }
                 Some(committed) => committed,
                 None => CommittedOffset {
-                    offset: self.shared.reset_offset(bounds),
+                    offset: self.shared.reset_offset(*bounds),
                     metadata: String::new(),
                 },
             };
-            begin.push((partition.clone(), offset));
+            begin.push((partition, offset));
         }
         Ok(begin)
     }

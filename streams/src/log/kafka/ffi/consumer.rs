@@ -137,9 +137,26 @@ impl Consumer {
         check_code(unsafe { sys::rd_kafka_resume_partitions(self.client.ptr(), list.ptr()) })
     }
 
-    /// What asks for the group's offsets, from this or any other thread.
-    pub(in crate::log::kafka) fn group_offsets(&self) -> GroupOffsets {
-        GroupOffsets(Arc::clone(&self.client))
+    /// What asks the cluster, from this or any other thread.
+    pub(in crate::log::kafka) fn inquirer(&self) -> Inquirer {
+        Inquirer(Arc::clone(&self.client))
+    }
+}
+
+/// Asks the cluster in a consumer's name; it keeps the client alive.
+#[derive(Clone)]
+pub(in crate::log::kafka) struct Inquirer(Arc<Client>);
+
+impl Inquirer {
+    /// Fills in the offsets and metadata that the consumer's group has committed. Under
+    /// read_committed it waits for pending ones.
+    pub(in crate::log::kafka) fn committed(
+        &self,
+        list: &TopicPartitionList,
+        wait: Duration,
+    ) -> Result<(), NativeError> {
+        // SAFETY: client and list are valid, and nobody else reads the list meanwhile.
+        check_code(unsafe { sys::rd_kafka_committed(self.0.ptr(), list.ptr(), ms(wait)) })
     }
 
     /// Fills in offsets for times; the times -1 and -2 are the end, as this client's isolation
@@ -150,19 +167,17 @@ impl Consumer {
         wait: Duration,
     ) -> Result<(), NativeError> {
         // SAFETY: as above.
-        check_code(unsafe {
-            sys::rd_kafka_offsets_for_times(self.client.ptr(), list.ptr(), ms(wait))
-        })
+        check_code(unsafe { sys::rd_kafka_offsets_for_times(self.0.ptr(), list.ptr(), ms(wait)) })
     }
 
-    /// Fills in offsets as [`Consumer::offsets_for_times`] does, but for readers of everything: the
+    /// Fills in offsets as [`Inquirer::offsets_for_times`] does, but for readers of everything: the
     /// end is the high watermark.
     pub(in crate::log::kafka) fn offsets_uncommitted(
         &self,
         list: &TopicPartitionList,
         wait: Duration,
     ) -> Result<(), NativeError> {
-        offsets::list_uncommitted(&self.client, list, wait)
+        offsets::list_uncommitted(&self.0, list, wait)
     }
 
     /// The number of partitions of a topic; `None` if there is no such topic.
@@ -171,23 +186,7 @@ impl Consumer {
         topic: &str,
         wait: Duration,
     ) -> Result<Option<i32>, NativeError> {
-        self.client.partition_count(topic, wait)
-    }
-}
-
-/// Asks for the offsets of a consumer's group; it keeps the client alive.
-pub(in crate::log::kafka) struct GroupOffsets(Arc<Client>);
-
-impl GroupOffsets {
-    /// Fills in the offsets and metadata that the group has committed. Under read_committed it
-    /// waits for pending ones.
-    pub(in crate::log::kafka) fn fill_in(
-        &self,
-        list: &TopicPartitionList,
-        wait: Duration,
-    ) -> Result<(), NativeError> {
-        // SAFETY: client and list are valid, and nobody else reads the list meanwhile.
-        check_code(unsafe { sys::rd_kafka_committed(self.0.ptr(), list.ptr(), ms(wait)) })
+        self.0.partition_count(topic, wait)
     }
 }
 

@@ -27,7 +27,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
-pub(super) use consumer::{Consumer, Message};
+pub(super) use consumer::{Consumer, Inquirer, Message};
 pub(super) use producer::{GroupIdentity, Outgoing, Producer, TopicHandle, wire_timestamp};
 
 /// An error of the library.
