@@ -110,10 +110,20 @@ impl World {
     /// Follows the global table to its end, flushes it, and gives the number of its keys.
     fn follow_rates(&self) -> usize {
         let mut application = self.prepare(Arc::new(self.clock.clone()));
+        self.follow(&mut application);
+        drop(application);
+        self.rates_on_disk()
+    }
+
+    /// Follows the global table to its end, and flushes it.
+    fn follow(&self, application: &mut Application) {
         while application.step_globals().expect("it reads") {}
         self.advance(Duration::from_secs(3));
         application.step_globals().expect("it flushes");
-        drop(application);
+    }
+
+    /// The number of keys that the global table has on disk.
+    fn rates_on_disk(&self) -> usize {
         let id = StoreId::new("upkeep", "global_0", RATE.name());
         let options = StoreOptions {
             ordered: false,
@@ -229,6 +239,35 @@ fn a_store_that_is_older_than_tombstones_is_rebuilt() {
     world.log.compact(RATES.name());
     world.clock.advance(Duration::from_hours(19));
     assert_eq!(world.follow_rates(), 51, "deleted keys do not come back");
+}
+
+#[test]
+fn a_global_table_whose_process_was_suspended_for_days_is_rebuilt() {
+    let world = World::new();
+    world.append(RATES.name(), 0..100);
+    let mut application = world.prepare(Arc::new(world.clock.clone()));
+    world.follow(&mut application);
+    world.append_all(RATES.name(), 0..50, None);
+    world.append(RATES.name(), 100..101);
+    world.log.compact(RATES.name());
+    world.clock.advance(Duration::from_hours(30));
+    world.follow(&mut application);
+    drop(application);
+    assert_eq!(world.rates_on_disk(), 51, "deleted keys do not come back");
+}
+
+#[test]
+fn a_global_table_whose_topic_was_cut_off_is_rebuilt() {
+    let world = World::new();
+    world.append(RATES.name(), 0..100);
+    let mut application = world.prepare(Arc::new(world.clock.clone()));
+    world.follow(&mut application);
+    world.log.delete_topics(&[RATES.name()]).expect("deleted");
+    world.log.create_topics(&[rates()]).expect("made anew");
+    world.append(RATES.name(), 200..210);
+    world.follow(&mut application);
+    drop(application);
+    assert_eq!(world.rates_on_disk(), 10, "those of the new topic alone");
 }
 
 #[test]

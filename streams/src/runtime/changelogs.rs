@@ -48,28 +48,50 @@ impl Changelogs {
             store.wipe()?;
         }
         let origin = origin.filter(|_| kept.is_some());
+        // At the end of its changelog a store holds everything, however old it is.
+        let since = origin.filter(|_| kept != Some(bounds.high_watermark));
         store.set_origin(Origin {
             changelog: id.or(origin.and_then(|origin| origin.changelog)),
-            at_ms: origin.map_or(self.now.as_millis(), |origin| origin.at_ms),
+            at_ms: since.map_or(self.now.as_millis(), |origin| origin.at_ms),
         });
         Ok(kept.unwrap_or(bounds.start))
     }
 
     fn fits(&self, origin: Option<Origin>, id: Option<u128>, at: Offset, bounds: Bounds) -> bool {
-        let inside = (bounds.start..=bounds.high_watermark).contains(&at);
+        let is_inside = (bounds.start..=bounds.high_watermark).contains(&at);
         // A store of an earlier format does not say; a log may not know.
-        let Some(origin) = origin.filter(|_| inside) else {
-            return inside;
+        let Some(origin) = origin.filter(|_| is_inside) else {
+            return is_inside;
         };
         let is_same = id.is_none() || origin.changelog.is_none() || origin.changelog == id;
-        let complete_at = Timestamp::from_millis(origin.at_ms);
-        let is_fresh = self.now.since(complete_at) <= TRUSTED;
-        is_same && (is_fresh || at == bounds.high_watermark)
+        is_same && (at == bounds.high_watermark || has_all_deletions(origin, self.now))
     }
 }
 
-/// Notes that `store` holds all of its changelog.
+/// True if what was complete at `since` can have missed no deletion.
+pub(crate) fn is_trusted(since: Timestamp, now: Timestamp) -> bool {
+    now.since(since) <= TRUSTED
+}
+
+/// True if every deletion since `origin` is still in the changelog.
+fn has_all_deletions(origin: Origin, now: Timestamp) -> bool {
+    is_trusted(Timestamp::from_millis(origin.at_ms), now)
+}
+
+/// Notes that `store` holds all of its changelog, as far as its follower knows: that is not enough
+/// for one that was suspended for longer than deletions stay, and may have missed some.
 pub(crate) fn note_complete(store: &mut Store, now: Timestamp) {
+    if store
+        .origin()
+        .is_some_and(|origin| has_all_deletions(origin, now))
+    {
+        note_owned(store, now);
+    }
+}
+
+/// Notes that `store` holds all of its changelog because nobody else can have written to it: its
+/// owner has just committed.
+pub(crate) fn note_owned(store: &mut Store, now: Timestamp) {
     if let Some(origin) = store.origin() {
         store.set_origin(Origin {
             at_ms: now.as_millis(),

@@ -7,9 +7,10 @@ use millrace_state::{Store, StoreId};
 
 use crate::error::{Error, TopologyError};
 use crate::global::{GlobalPartition, GlobalTables};
-use crate::log::{Isolation, Offset, Reader, RecordBatch, TopicPartition};
-use crate::runtime::changelogs::{Changelogs, note_complete};
+use crate::log::{Isolation, LogError, Offset, Reader, RecordBatch, TopicPartition};
+use crate::runtime::changelogs::{Changelogs, is_trusted, note_complete};
 use crate::runtime::shared::Shared;
+use crate::time::Timestamp;
 
 /// The longest wait for one fetch while the tables catch up.
 const CATCH_UP_WAIT: Duration = Duration::from_millis(50);
@@ -24,13 +25,21 @@ pub(crate) struct GlobalThread {
     partitions: Vec<Partition>,
     tables: GlobalTables,
     batches: Vec<RecordBatch>,
-    /// True once the ends were reached that the topics had at the start.
-    caught_up: bool,
+    /// When the topics were read last.
+    read_at: Timestamp,
 }
 
 struct Partition {
     table: GlobalPartition,
     position: Offset,
+    /// Where the topic ended when reading began: from there on the table is complete.
+    end: Offset,
+}
+
+impl Partition {
+    fn has_caught_up(&self) -> bool {
+        self.position >= self.end
+    }
 }
 
 impl GlobalThread {
@@ -57,12 +66,17 @@ impl GlobalThread {
                 let position = store.position().unwrap_or(0);
                 let (resources, on_error) = (&config.resources, config.errors.deserialize);
                 let table = GlobalPartition::new(global, number, store, resources, on_error)?;
-                partitions.push(Partition { table, position });
+                partitions.push(Partition {
+                    table,
+                    position,
+                    end: Offset::MAX,
+                });
             }
             tables.push(readers);
         }
         let mut reader = shared.log.reader(Isolation::ReadCommitted)?;
-        let now = Changelogs::look(&*shared.log, shared.moment().wall_clock)?;
+        let read_at = shared.moment().wall_clock;
+        let now = Changelogs::look(&*shared.log, read_at)?;
         seek(&mut *reader, &mut partitions, &now)?;
         let tables = GlobalTables::new(tables);
         Ok(Self {
@@ -71,7 +85,7 @@ impl GlobalThread {
             partitions,
             tables,
             batches: Vec::new(),
-            caught_up: false,
+            read_at,
         })
     }
 
@@ -83,7 +97,7 @@ impl GlobalThread {
             partitions: Vec::new(),
             tables,
             batches: Vec::new(),
-            caught_up: false,
+            read_at: Timestamp::UNKNOWN,
         }
     }
 
@@ -95,31 +109,13 @@ impl GlobalThread {
         self.partitions.is_empty()
     }
 
-    /// Reads on to the ends that the topics have now, and warms the tables: those who read them
-    /// keep nothing of what they read from disk.
+    /// Reads on to the ends that the topics had at the start, and warms the tables: those who read
+    /// them keep nothing of what they read from disk.
     pub(crate) fn catch_up(&mut self) -> Result<(), Error> {
-        let Some(reader) = &mut self.reader else {
-            return Ok(());
-        };
-        let topics: Vec<_> = self
-            .partitions
-            .iter()
-            .map(|p| p.table.read.clone())
-            .collect();
-        let ends: Vec<Offset> = reader
-            .bounds(&topics)?
-            .iter()
-            .map(|bounds| bounds.end)
-            .collect();
-        while self
-            .partitions
-            .iter()
-            .zip(&ends)
-            .any(|(p, end)| p.position < *end || !p.table.store.is_warm())
-        {
+        let has_arrived = |p: &Partition| p.has_caught_up() && p.table.store.is_warm();
+        while !self.partitions.iter().all(has_arrived) {
             self.step(CATCH_UP_WAIT)?;
         }
-        self.caught_up = true;
         Ok(())
     }
 
@@ -131,7 +127,17 @@ impl GlobalThread {
         };
         let is_warm = self.partitions.iter().all(|p| p.table.store.is_warm());
         let wait = if is_warm { wait } else { Duration::ZERO };
-        reader.fetch(wait, &mut self.batches)?;
+        let now = self.shared.moment().wall_clock;
+        // A process that was suspended for days may have missed deletions.
+        if !is_trusted(self.read_at, now) {
+            return self.begin_again(now);
+        }
+        match reader.fetch(wait, &mut self.batches) {
+            // The topic was cut off, or made anew, under its reader.
+            Err(LogError::OffsetOutOfRange { .. }) => return self.begin_again(now),
+            fetched => fetched?,
+        }
+        self.read_at = now;
         // A batch without records tells a position only.
         let busy = !self.batches.iter().all(RecordBatch::is_empty);
         if let Err(error) = apply(&mut self.partitions, &mut self.batches) {
@@ -144,11 +150,21 @@ impl GlobalThread {
         Ok(busy)
     }
 
+    /// Looks again how the tables fit their topics.
+    fn begin_again(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if let Some(reader) = &mut self.reader {
+            let looked = Changelogs::look(&*self.shared.log, now)?;
+            seek(&mut **reader, &mut self.partitions, &looked)?;
+        }
+        self.read_at = now;
+        Ok(true)
+    }
+
     /// Hands to the disk what is due there, and warms the next table that is not warm.
     fn keep_stores(&mut self) -> Result<(), Error> {
         let now = self.shared.moment();
         for partition in &mut self.partitions {
-            if self.caught_up {
+            if partition.has_caught_up() {
                 note_complete(&mut partition.table.store, now.wall_clock);
             }
             partition.table.store.maybe_flush(now.elapsed)?;
@@ -196,6 +212,7 @@ fn seek(
     for (partition, bounds) in partitions.iter_mut().zip(bounds) {
         let table = &mut partition.table;
         partition.position = now.take_up(&mut table.store, &table.read, bounds)?;
+        partition.end = bounds.end;
     }
     Ok(reader.assign(&positions(partitions))?)
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::heartbeat::addresses;
+use super::brokers::Brokers;
 use super::options::KafkaOptions;
 use super::requests::code;
 use super::wire::{Api, Connection, Decoder, Encoder};
@@ -24,25 +24,27 @@ const SET: i8 = 0;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sets what the options say of every group, before its first member joins.
-pub(super) fn apply(options: &KafkaOptions, group: &str) -> Result<(), LogError> {
+pub(super) fn apply(
+    options: &KafkaOptions,
+    brokers: &Brokers,
+    group: &str,
+) -> Result<(), LogError> {
     if options.group_settings.is_empty() {
         return Ok(());
     }
     let body = encode(group, &options.group_settings);
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
-    for address in addresses(&options.bootstrap) {
-        let answered = Connection::open(&address, CALL_TIMEOUT)
-            .and_then(|mut connection| connection.call(INCREMENTAL_ALTER_CONFIGS, &body))
-            .and_then(|answer| decode(&mut Decoder::new(&answer)));
-        match answered {
-            Ok(None) => return Ok(()),
-            Ok(Some(refusal)) => return Err(refusal.about(group)),
-            Err(error) => failure = error,
-        }
+    let answered = brokers.ask(|address| {
+        let mut connection = Connection::open(address, CALL_TIMEOUT)?;
+        let answer = connection.call(INCREMENTAL_ALTER_CONFIGS, &body)?;
+        decode(&mut Decoder::new(&answer))
+    });
+    match answered {
+        Ok(None) => Ok(()),
+        Ok(Some(refusal)) => Err(refusal.about(group)),
+        Err(failure) => Err(LogError::Unavailable(format!(
+            "no broker takes the settings of group `{group}`: {failure}"
+        ))),
     }
-    Err(LogError::Unavailable(format!(
-        "no broker takes the settings of group `{group}`: {failure}"
-    )))
 }
 
 fn encode(group: &str, settings: &[(String, String)]) -> Encoder {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::brokers::Brokers;
 use super::membership::{Membership, Verdict};
+use super::metadata::learn_brokers;
 use super::requests::{HeartbeatResponse, code, find_coordinator, send_heartbeat};
 use super::wire::{Connection, Encoder};
 use crate::log::{Assignment, HeldTasks, LogError, Seat, TopicPartition};
@@ -63,7 +65,7 @@ struct Beat {
 impl Heartbeats {
     /// Joins the group in the background.
     pub(super) fn start(
-        bootstrap: &str,
+        brokers: Arc<Brokers>,
         seat: Seat,
         rebalance_timeout: Duration,
     ) -> io::Result<Self> {
@@ -79,7 +81,7 @@ impl Heartbeats {
             }),
             changed: Condvar::new(),
         });
-        let (theirs, mut link) = (Arc::clone(&shared), Link::new(bootstrap));
+        let (theirs, mut link) = (Arc::clone(&shared), Link::new(brokers));
         thread::Builder::new().name(name).spawn(move || {
             while let Some(beat) = theirs.next_beat() {
                 let answer = link.send(&theirs, &beat.body);
@@ -278,14 +280,14 @@ fn is_elsewhere(error: i16) -> bool {
 
 /// The connection to the group's coordinator, made anew after every failure.
 struct Link {
-    bootstrap: Vec<String>,
+    brokers: Arc<Brokers>,
     connection: Option<Connection>,
 }
 
 impl Link {
-    fn new(bootstrap: &str) -> Self {
+    fn new(brokers: Arc<Brokers>) -> Self {
         Self {
-            bootstrap: addresses(bootstrap),
+            brokers,
             connection: None,
         }
     }
@@ -307,59 +309,22 @@ impl Link {
         Ok(response)
     }
 
+    /// Any broker knows who the coordinator is, and who the other brokers are.
     fn connect(&self, group: &str) -> io::Result<Connection> {
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
-        for address in &self.bootstrap {
-            match coordinator_by(address, group) {
-                Ok(connection) => return Ok(connection),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        self.brokers.ask(|address| {
+            let mut any = Connection::open(address, CALL_TIMEOUT)?;
+            learn_brokers(&self.brokers, &mut any)?;
+            coordinator_by(&mut any, group)
+        })
     }
 }
 
-fn coordinator_by(address: &str, group: &str) -> io::Result<Connection> {
-    let mut any = Connection::open(address, CALL_TIMEOUT)?;
-    match find_coordinator(&mut any, group)? {
+fn coordinator_by(any: &mut Connection, group: &str) -> io::Result<Connection> {
+    match find_coordinator(any, group)? {
         Ok(coordinator) => Connection::open(&coordinator, CALL_TIMEOUT),
         Err(error) => {
             let text = format!("the group has no coordinator yet (code {error})");
             Err(io::Error::other(text))
         }
-    }
-}
-
-/// The addresses of a bootstrap list, with Kafka's port where none is named.
-pub(super) fn addresses(bootstrap: &str) -> Vec<String> {
-    let names = bootstrap
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            let name = name.rsplit_once("://").map_or(name, |(_, name)| name);
-            let has_port = name.rsplit_once(':').is_some_and(|(_, port)| {
-                !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-            });
-            if has_port {
-                name.to_owned()
-            } else {
-                format!("{name}:9092")
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bootstrap_list_may_leave_ports_and_protocols_out() {
-        assert_eq!(
-            addresses("a, PLAINTEXT://b:1,,[::1]:2"),
-            ["a:9092", "b:1", "[::1]:2"]
-        );
     }
 }

@@ -1,7 +1,9 @@
 //! A stream thread's seat in a group: heartbeats, fetching, and transactions under one roof.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::brokers::Brokers;
 use super::failure::Cause;
 use super::fetcher::Fetcher;
 use super::ffi::GroupIdentity;
@@ -30,7 +32,11 @@ pub(super) struct KafkaMember {
 
 impl KafkaMember {
     /// Begins to join, and to fence the member's former self. Does not block.
-    pub(super) fn join(options: &KafkaOptions, seat: &Seat) -> Result<Self, LogError> {
+    pub(super) fn join(
+        options: &KafkaOptions,
+        brokers: &Arc<Brokers>,
+        seat: &Seat,
+    ) -> Result<Self, LogError> {
         let config = options.consumer(
             &seat.member_id,
             &seat.application,
@@ -40,7 +46,7 @@ impl KafkaMember {
         let fetcher = Fetcher::start(&config, options.request_timeout)?;
         let transactor = Transactor::start(options, seat)?;
         let heartbeats =
-            Heartbeats::start(&options.bootstrap, seat.clone(), options.rebalance_timeout)
+            Heartbeats::start(Arc::clone(brokers), seat.clone(), options.rebalance_timeout)
                 .map_err(|error| LogError::Unavailable(format!("no thread: {error}")))?;
         Ok(Self {
             heartbeats,

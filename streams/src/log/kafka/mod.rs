@@ -4,7 +4,8 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `ffi` | librdkafka's own calls, behind safe types |
-//! | `wire`, `requests` | the few requests of membership, on a connection of their own |
+//! | `wire`, `requests`, `metadata` | the few requests of membership, on a connection of their own |
+//! | `brokers` | where to send them |
 //! | `membership`, `heartbeat` | what a member says and understands; the thread that says it |
 //! | `group_settings` | what the group is told about itself |
 //! | `transaction`, `outbox`, `watchdog` | exactly once: the producer, and the one way back |
@@ -33,6 +34,7 @@
 )]
 
 mod admin;
+mod brokers;
 mod context;
 mod failure;
 mod fetcher;
@@ -43,6 +45,7 @@ mod inquiry;
 mod lists;
 mod member;
 mod membership;
+mod metadata;
 mod options;
 mod outbox;
 mod purge;
@@ -50,25 +53,23 @@ mod questions;
 mod reader;
 mod requests;
 mod sorter;
-mod topic_ids;
 mod transaction;
 mod watchdog;
 mod wire;
 mod writer;
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use options::KafkaOptions;
 
 use self::admin::Admin;
-use self::heartbeat::addresses;
+use self::brokers::Brokers;
 use self::member::{KafkaMember, committed_offsets};
+use self::metadata::topic_ids;
 use self::reader::KafkaReader;
 use self::requests::speaks_streams_groups;
-use self::topic_ids::topic_ids;
 use self::wire::Connection;
 use self::writer::KafkaWriter;
 use crate::log::{
@@ -82,6 +83,7 @@ const HELLO: Duration = Duration::from_secs(5);
 /// [`Log`] on a Kafka cluster.
 pub struct KafkaLog {
     options: KafkaOptions,
+    brokers: Arc<Brokers>,
     admin: Admin,
 }
 
@@ -93,9 +95,14 @@ impl KafkaLog {
     /// too old or an option cannot be honoured.
     pub fn connect(options: KafkaOptions) -> Result<Self, LogError> {
         options.check()?;
-        check_cluster(&options.bootstrap)?;
+        let brokers = Arc::new(Brokers::new(&options.bootstrap));
+        check_cluster(&options.bootstrap, &brokers)?;
         let admin = Admin::open(&options)?;
-        Ok(Self { options, admin })
+        Ok(Self {
+            options,
+            brokers,
+            admin,
+        })
     }
 }
 
@@ -117,7 +124,7 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-        let ids = topic_ids(&self.options)?;
+        let ids = topic_ids(&self.brokers, self.options.request_timeout)?;
         let mut topics = self.admin.topics()?;
         for topic in &mut topics {
             topic.id = ids.get(&*topic.name).copied();
@@ -126,8 +133,12 @@ impl Log for KafkaLog {
     }
 
     fn join(&self, seat: Seat) -> Result<Box<dyn Member>, LogError> {
-        group_settings::apply(&self.options, &seat.application)?;
-        Ok(Box::new(KafkaMember::join(&self.options, &seat)?))
+        group_settings::apply(&self.options, &self.brokers, &seat.application)?;
+        Ok(Box::new(KafkaMember::join(
+            &self.options,
+            &self.brokers,
+            &seat,
+        )?))
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
@@ -148,23 +159,20 @@ impl Log for KafkaLog {
 }
 
 /// Asks the first broker that answers.
-fn check_cluster(bootstrap: &str) -> Result<(), LogError> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no broker is named");
-    for address in addresses(bootstrap) {
-        let asked = Connection::open(&address, HELLO)
-            .and_then(|mut connection| speaks_streams_groups(&mut connection));
-        match asked {
-            Ok(true) => return Ok(()),
-            Ok(false) => {
-                return Err(LogError::Config(format!(
-                    "the broker at `{address}` does not know the Streams group protocol: use Kafka \
-                     4.2 or newer, with `streams` among its `group.coordinator.rebalance.protocols`"
-                )));
-            }
-            Err(error) => failure = error,
-        }
+fn check_cluster(bootstrap: &str, brokers: &Brokers) -> Result<(), LogError> {
+    let asked = brokers.ask(|address| {
+        let mut connection = Connection::open(address, HELLO)?;
+        Ok((address.to_owned(), speaks_streams_groups(&mut connection)?))
+    });
+    match asked {
+        Ok((_, true)) => Ok(()),
+        Ok((address, false)) => Err(LogError::Config(format!(
+            "the broker at `{address}` does not know the Streams group protocol: use Kafka 4.2 or \
+             newer, with `streams` among its `group.coordinator.rebalance.protocols`"
+        ))),
+        Err(failure) => Err(LogError::Unavailable(format!(
+            "no broker answers at `{bootstrap}` ({failure}): start Kafka there, or name another \
+             address"
+        ))),
     }
-    Err(LogError::Unavailable(format!(
-        "no broker answers at `{bootstrap}` ({failure}): start Kafka there, or name another address"
-    )))
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::brokers::address;
 use super::wire::{Api, Connection, Decoder, Encoder};
 use crate::log::{InternalTopic, SubtopologyMetadata, TaskId, TopologyMetadata};
 
@@ -99,7 +100,7 @@ pub(super) fn find_coordinator(
     let _node = answer.i32()?;
     let (host, port) = (answer.string()?, answer.i32()?);
     Ok(if error == code::NONE {
-        Ok(format!("{host}:{port}"))
+        Ok(address(&host, port))
     } else {
         Err(error)
     })

@@ -28,6 +28,7 @@ use crate::global::GlobalTables;
 use crate::log::{
     CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId, TopicPartition,
 };
+use crate::runtime::changelogs::note_owned;
 use crate::runtime::commit::CommitPolicy;
 use crate::runtime::restore::Restoring;
 use crate::runtime::shared::Shared;
@@ -417,6 +418,9 @@ impl StreamThread {
         self.failures = Failures::default();
         for task in self.running.values_mut() {
             task.committed(&committed.last_offsets)?;
+            for store in task.stores_mut() {
+                note_owned(store.store_mut(), now.wall_clock);
+            }
             self.panics.committed(task);
         }
         self.sent_bytes = 0;
