@@ -7,7 +7,7 @@ use millrace_state::{MemoryDisk, StateDir, StateOptions};
 use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::log::sim::{Fault, SimLog, SimOptions};
 use millrace_streams::log::{
-    Isolation, Log, Member, NewRecord, OffsetReset, OutputBatch, OutputRecord, Seat,
+    Isolation, Log, Member, NewRecord, OffsetReset, OutputBatch, OutputRecord, Seat, TopicPartition,
 };
 use millrace_streams::partitioner::partition_of;
 use millrace_streams::serde::SerdeError;
@@ -326,6 +326,35 @@ fn tasks_go_on_while_the_offsets_of_one_that_is_taken_over_are_pending() {
     log.stop_faults();
     step_until(&log, &clock, &mut survivor, a, 2);
     step_until(&log, &clock, &mut survivor, b, 2);
+}
+
+/// What the application has committed of its input's first partition.
+fn committed(log: &SimLog) -> Option<i64> {
+    let input = TopicPartition::new(INPUT.name(), 0);
+    let offsets = log.committed("reports", &[input]).expect("told");
+    offsets[0].as_ref().map(|committed| committed.offset)
+}
+
+#[test]
+fn who_begins_at_the_latest_record_skips_nothing_after_a_failed_commit() {
+    let (log, clock) = (log(1), ManualClock::new(Timestamp::from_millis(0)));
+    append(&log, "a", 1);
+    let mut config = StreamsConfig::default();
+    config.offset_reset = OffsetReset::Latest;
+    let mut thread = thread(&log, Arc::new(clock.clone()), "one", config);
+    for _ in 0..1_000 {
+        advance(&log, &clock);
+        thread.step().expect("it begins");
+        if committed(&log).is_some() {
+            break;
+        }
+    }
+    assert_eq!(committed(&log), Some(1), "where it begins is committed");
+    append(&log, "a", 2);
+    log.inject(Fault::SendCutOff);
+    step_until(&log, &clock, &mut thread, "a", 2);
+    assert!(log.faults_fired().contains_key(&Fault::SendCutOff));
+    assert!(!output(&log).contains(&("a".to_owned(), 1)));
 }
 
 #[test]

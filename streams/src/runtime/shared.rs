@@ -24,6 +24,14 @@ use crate::task::{
 use crate::time::Timestamp;
 use crate::topology::{Instance, Places, Subtopology, Topology};
 
+/// Where a task begins.
+#[derive(Debug, Default)]
+pub(crate) struct Begin {
+    pub(crate) offsets: Vec<(TopicPartition, CommittedOffset)>,
+    /// True if some are where a partition ends at the moment.
+    pub(crate) at_latest: bool,
+}
+
 /// What a task is opened with.
 pub(crate) struct OpeningTask {
     pub(crate) id: TaskId,
@@ -32,7 +40,7 @@ pub(crate) struct OpeningTask {
     pub(crate) stores: Vec<TaskStore>,
     pub(crate) globals: GlobalTables,
     /// Where to begin in each input partition.
-    pub(crate) begin: Vec<(TopicPartition, CommittedOffset)>,
+    pub(crate) begin: Begin,
     pub(crate) wall_clock: Timestamp,
 }
 
@@ -160,7 +168,7 @@ impl Shared {
         } = opening;
         let mut inputs = Inputs::default();
         let mut stream_time = Timestamp::UNKNOWN;
-        for (partition, committed) in begin {
+        for (partition, committed) in begin.offsets {
             stream_time = stream_time.max(decode_stream_time(&committed.metadata));
             inputs.add(partition, committed.offset);
         }
@@ -182,7 +190,11 @@ impl Shared {
             stream_time,
             wall_clock,
         );
-        Task::new(cx, instance, inputs)
+        let mut task = Task::new(cx, instance, inputs);
+        if begin.at_latest {
+            task.commit_begin();
+        }
+        task
     }
 
     /// The number of partitions of every topic: asked for again when one is missing.

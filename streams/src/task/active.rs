@@ -30,8 +30,8 @@ pub(crate) struct Task {
     at_hand: Option<usize>,
     /// The record at which an incarnation before has failed, and its fault: it is not tried again.
     set_aside: Option<(Position, ProcessError)>,
-    /// Set when that record was met: nothing is processed before a commit, so that what comes next
-    /// may fail without bringing it back.
+    /// Set when that record was met, or where the task begins is not committed yet: nothing is
+    /// processed before a commit, so that what comes next may fail without bringing it back.
     commit_first: bool,
     /// True if a punctuation or tick has made output or store writes since the last commit.
     ticked: bool,
@@ -79,6 +79,13 @@ impl Task {
     /// Does not try this record again: an incarnation before has failed at it.
     pub(crate) fn set_aside(&mut self, record: Position, fault: ProcessError) {
         self.set_aside = Some((record, fault));
+    }
+
+    /// Commits where the task begins before it processes anything: a begin at the end of a partition
+    /// would be looked up again after a failure, and what came in between skipped.
+    pub(crate) fn commit_begin(&mut self) {
+        self.inputs.mark_uncommitted();
+        self.commit_first = true;
     }
 
     /// True if nothing is processed before a commit.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::log::{Offset, RawRecord, RecordBatch, TopicPartition};
 use crate::time::Timestamp;
 
+/// No offset: nothing is committed.
+const UNCOMMITTED: Offset = -1;
+
 /// The queues of all partitions that a task reads.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
@@ -70,6 +73,13 @@ impl Inputs {
             bytes: 0,
             paused: false,
         });
+    }
+
+    /// Counts where the partitions begin as something to commit.
+    pub(crate) fn mark_uncommitted(&mut self) {
+        for queue in &mut self.queues {
+            queue.committed = UNCOMMITTED;
+        }
     }
 
     /// Takes a batch in; answers false if its partition is none of this task's.

@@ -26,7 +26,8 @@ use together::Together;
 use crate::error::Error;
 use crate::global::GlobalTables;
 use crate::log::{
-    CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId, TopicPartition,
+    CommitError, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
+    TopicPartition,
 };
 use crate::runtime::changelogs::note_owned;
 use crate::runtime::commit::CommitPolicy;
@@ -179,7 +180,7 @@ impl StreamThread {
         let committed = if self.needs_recovery {
             Ok(())
         } else {
-            self.commit(now)
+            self.commit_last(now)
         };
         let closed = self.close_tasks(|_| true);
         let left = self.member.leave();
@@ -398,8 +399,23 @@ impl StreamThread {
         Ok(self.member.send(&mut self.outputs)?)
     }
 
-    /// Commits all tasks of the thread in one transaction, then applies the stores' buffers.
     fn commit(&mut self, now: Moment) -> Result<(), Error> {
+        match self.try_commit(now)? {
+            Some(error) => self.after_failed_commit(&error),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`commit`](Self::commit), for a thread that goes no way back any more.
+    fn commit_last(&mut self, now: Moment) -> Result<(), Error> {
+        match self.try_commit(now)? {
+            Some(error) => Err(LogError::Unavailable(error.to_string()).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits all tasks of the thread in one transaction, then applies the stores' buffers.
+    fn try_commit(&mut self, now: Moment) -> Result<Option<CommitError>, Error> {
         for task in self.running.values_mut() {
             task.prepare_commit(&mut self.outputs)?;
         }
@@ -408,12 +424,12 @@ impl StreamThread {
         let nothing = offsets.is_empty() && self.outputs.is_empty() && self.sent_bytes == 0;
         if nothing {
             self.policy.clean(now.elapsed);
-            return Ok(());
+            return Ok(None);
         }
         self.send()?;
         let committed = match self.member.commit(&offsets) {
             Ok(committed) => committed,
-            Err(error) => return self.after_failed_commit(&error),
+            Err(error) => return Ok(Some(error)),
         };
         self.failures = Failures::default();
         for task in self.running.values_mut() {
@@ -427,7 +443,7 @@ impl StreamThread {
         self.policy.clean(self.shared.moment().elapsed);
         let application = self.shared.application.clone();
         metrics::counter!("commit_total", "application" => application).increment(1);
-        Ok(())
+        Ok(None)
     }
 }
 

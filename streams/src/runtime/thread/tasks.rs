@@ -7,20 +7,17 @@ use millrace_state::Error as StateError;
 use super::StreamThread;
 use crate::error::Error;
 use crate::log::{
-    Assignment, Bounds, CommittedOffset, HeldTasks, LogError, TaskId, TopicPartition,
+    Assignment, Bounds, CommittedOffset, HeldTasks, LogError, OffsetReset, TaskId, TopicPartition,
 };
 use crate::runtime::changelogs::Changelogs;
 use crate::runtime::restore::Restoring;
-use crate::runtime::shared::OpeningTask;
+use crate::runtime::shared::{Begin, OpeningTask};
 use crate::topology::{Instance, Places};
 
 /// The pause before stores that were still open are looked at again.
 const STORES_PAUSE: Duration = Duration::from_millis(10);
 /// The pause before tasks are restored on, after something did not answer.
 const RESTORE_PAUSE: Duration = Duration::from_millis(500);
-
-/// Where a task begins in each of its inputs.
-type Begin = Vec<(TopicPartition, CommittedOffset)>;
 
 /// An assignment that is not followed to its end yet.
 #[derive(Debug)]
@@ -469,7 +466,7 @@ impl StreamThread {
         committed: Vec<Option<CommittedOffset>>,
         bounds: &[Bounds],
     ) -> Result<Begin, Error> {
-        let mut begin = Vec::with_capacity(partitions.len());
+        let mut begin = Begin::default();
         for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
             let offset = match committed {
                 Some(committed) if committed.offset < bounds.start => {
@@ -481,12 +478,15 @@ impl StreamThread {
                     .into());
                 }
                 Some(committed) => committed,
-                None => CommittedOffset {
-                    offset: self.shared.reset_offset(*bounds),
-                    metadata: String::new(),
-                },
+                None => {
+                    begin.at_latest |= self.shared.config.offset_reset == OffsetReset::Latest;
+                    CommittedOffset {
+                        offset: self.shared.reset_offset(*bounds),
+                        metadata: String::new(),
+                    }
+                }
             };
-            begin.push((partition, offset));
+            begin.offsets.push((partition, offset));
         }
         Ok(begin)
     }
