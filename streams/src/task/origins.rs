@@ -5,7 +5,8 @@
 //! nothing to put one in front of, and headers are no part of what is stored; a table hands both on
 //! with the update, as Kafka Streams' record cache does.
 
-use std::collections::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::headers::Headers;
 use crate::time::Timestamp;
@@ -13,14 +14,14 @@ use crate::time::Timestamp;
 /// The origins of a store's uncommitted changes, for the keys that need one.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    by_key: HashMap<Box<[u8]>, Origin>,
+    by_key: HashMap<Vec<u8>, Origin, FixedState>,
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Origin {
     deleted_at: Option<Timestamp>,
-    headers: Box<[u8]>,
+    headers: Vec<u8>,
 }
 
 impl Origins {
@@ -32,14 +33,14 @@ impl Origins {
     /// The last record that changed the key had these headers.
     pub(crate) fn set_headers(&mut self, key: &[u8], headers: Headers<'_>) {
         let headers = headers.encoded();
-        let known = self.by_key.get(key);
-        let before = known.map_or::<&[u8], _>(&[], |origin| &origin.headers);
-        if before == headers {
+        if headers.is_empty() && !self.by_key.contains_key(key) {
             return;
         }
-        let bytes = (self.bytes + headers.len()).saturating_sub(before.len());
-        self.bytes = bytes;
-        self.of(key).headers = headers.into();
+        let origin = self.of(key);
+        let before = origin.headers.len();
+        origin.headers.clear();
+        origin.headers.extend_from_slice(headers);
+        self.bytes = self.bytes + headers.len() - before;
     }
 
     /// When the key was last deleted; meant for a key that has no value now.
@@ -65,11 +66,13 @@ impl Origins {
         self.bytes = 0;
     }
 
+    /// What is known of the key. Only a key's first change takes memory of its own.
     fn of(&mut self, key: &[u8]) -> &mut Origin {
-        if !self.by_key.contains_key(key) {
-            self.bytes += key.len() + size_of::<Origin>();
-        }
-        self.by_key.entry(key.into()).or_default()
+        let bytes = &mut self.bytes;
+        self.by_key.entry_ref(key).or_insert_with(|| {
+            *bytes += key.len() + size_of::<Origin>();
+            Origin::default()
+        })
     }
 }
 
