@@ -93,12 +93,16 @@ impl World {
         }
     }
 
+    /// Something of a delivered order comes back, or an order of which a part has left is refunded.
     fn operator_refunds(&mut self, id: &OrderId) {
-        if self.orders[id].0.status != OrderStatus::Delivered {
-            return;
-        }
+        let order = &self.orders[id].0;
+        let (status, total) = (order.status, order.totals.total);
+        let amount = match status {
+            OrderStatus::Delivered => Money::new(1 + self.roll(300), Currency::EUR),
+            OrderStatus::PartiallyShipped => total,
+            _ => return,
+        };
         let refund_id = RefundId::new(&format!("refund-{}", self.commands)).unwrap();
-        let amount = Money::new(1 + self.roll(300), Currency::EUR);
         let event = self.event(RefundPayment {
             order_id: id.clone(),
             refund_id,
