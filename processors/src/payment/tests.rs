@@ -308,6 +308,21 @@ fn refunds_are_held_when_they_are_requested() {
 }
 
 #[test]
+fn a_refund_too_many_is_refused_and_somebody_has_to_look() {
+    let mut stage = Stage::captured();
+    let refunds_max = PaymentLimits::default().refunds_max;
+    for number in 0..refunds_max {
+        let told = stage.refund(&format!("r{number}"), 1);
+        assert_eq!(told[0], "payment.refund_requested");
+    }
+    assert_eq!(
+        stage.refund("one-more", 1),
+        ["audit refund-impossible", "reply Refused too-many-refunds"]
+    );
+    assert_eq!(stage.refund("r0", 1), ["reply Unchanged"]);
+}
+
+#[test]
 fn a_refund_that_the_gateway_made_by_itself_counts() {
     let mut stage = Stage::captured();
     let told = stage.report("p1", &[fact(3, "re-foreign", Kind::Refunded, 400)]);
