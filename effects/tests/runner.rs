@@ -351,6 +351,36 @@ fn partitions_that_go_to_another_instance_finish_their_calls_first() {
     assert_eq!(echo.calls.lock().len(), 40);
 }
 
+#[test]
+fn while_the_last_commit_of_a_dead_instance_is_pending_the_other_partitions_go_on() {
+    let options = SimOptions {
+        session_timeout: Duration::from_secs(1),
+        ..SimOptions::default()
+    };
+    let mut world = World::new(SimLog::new(0, options), Echo::default());
+    world.start("a");
+    world.start("b");
+    world.rounds(20);
+    let keys = ["k0", "k1", "k2", "k3"];
+    let is_elsewhere = |key: &&&str| partition_of(key.as_bytes(), 2) != partition_of(b"k0", 2);
+    let elsewhere = *keys.iter().find(is_elsewhere).unwrap();
+    world.log.inject(Fault::DiesBeforeEnd);
+    world.append("k0", 0);
+    // The owner of that partition dies, its session ends, and its transaction stays open.
+    world.rounds(100);
+    assert_eq!(world.workers.len(), 1);
+    for number in 1..4 {
+        world.append(elsewhere, number);
+        world.rounds(5);
+        let survivor = world.workers.values().next().unwrap();
+        assert!(!survivor.is_settled(), "it waits for the other partition");
+        assert_eq!(world.numbers(), (1..=number).collect::<Vec<_>>());
+    }
+    // Until the log aborts the transaction.
+    world.rounds(600);
+    assert_eq!(world.numbers(), [0, 1, 2, 3]);
+}
+
 /// Two instances under faults of every kind and crashes; then all comes to rest.
 fn run_seed(seed: u64) -> u64 {
     let faults = FaultRates::all(0.02);

@@ -311,6 +311,16 @@ fn a_refund_of_more_than_was_captured_is_reported() {
 }
 
 #[test]
+fn a_capture_of_more_than_was_authorised_is_reported() {
+    let mut audit = Audit::new();
+    audit.order(1, created(1_000));
+    let mut forged = refunded(0);
+    forged.standing.attempts[0].authorized = euro(999);
+    audit.payment(1, forged);
+    assert_eq!(audit.found(), [("order-1".to_owned(), 4)]);
+}
+
+#[test]
 fn a_reservation_that_outlives_its_order_is_reported_once() {
     let mut audit = Audit::new();
     play(&mut audit, false, 1_000);

@@ -26,8 +26,11 @@ impl Worker {
         if !self.has_let_go(&assignment)? {
             return Ok(());
         }
+        self.drain_until = None;
         self.open.retain(|task, _| assignment.active.contains(task));
-        self.open_partitions(&assignment)?;
+        if !self.open_partitions(&assignment)? {
+            return Ok(());
+        }
         self.assign_inputs()?;
         let active = self.open.keys().copied().collect();
         self.member.confirm(&HeldTasks {
@@ -35,7 +38,6 @@ impl Worker {
             standby: Vec::new(),
         })?;
         self.target = None;
-        self.drain_until = None;
         Ok(())
     }
 
@@ -59,7 +61,9 @@ impl Worker {
         Ok(!uncommitted || now >= until)
     }
 
-    fn open_partitions(&mut self, assignment: &Assignment) -> Result<(), LogError> {
+    /// Opens what the assignment brings, from where its last owner has come to. False while that is
+    /// not known: a commit may be under way. The other partitions go on meanwhile.
+    fn open_partitions(&mut self, assignment: &Assignment) -> Result<bool, LogError> {
         let new = assignment
             .active
             .iter()
@@ -67,7 +71,9 @@ impl Worker {
         let new: Vec<TaskId> = new.copied().collect();
         let partitions: Result<Vec<_>, _> = new.iter().map(|task| self.partition(*task)).collect();
         let partitions = partitions?;
-        let committed = self.member.committed(&partitions)?;
+        let Some(committed) = self.member.poll_committed(&partitions)? else {
+            return Ok(false);
+        };
         let bounds = self.member.bounds(&partitions)?;
         for (((task, partition), committed), bounds) in
             new.into_iter().zip(partitions).zip(committed).zip(bounds)
@@ -83,7 +89,7 @@ impl Worker {
             };
             self.open.insert(task, open);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn partition(&self, task: TaskId) -> Result<TopicPartition, LogError> {

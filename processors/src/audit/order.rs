@@ -322,7 +322,7 @@ fn hear_payments(audit: &mut OrderAudit, news: &PaymentStanding) -> Vec<Finding>
         return Vec::new();
     }
     audit.payments = Some(news.clone());
-    let mut found = vec![(4, refunds_fit(news)), (7, one_charge(news))];
+    let mut found = vec![(4, amounts_fit(news)), (7, one_charge(news))];
     if let Some(status) = audit.status.filter(|status| is_terminal(*status)) {
         let healed = money_kept(audit, status).is_none();
         found.extend(healed.then_some((3, None)));
@@ -331,7 +331,23 @@ fn hear_payments(audit: &mut OrderAudit, news: &PaymentStanding) -> Vec<Finding>
     found
 }
 
-/// Invariant 4: refunds <= captured; captured <= authorised holds per attempt.
+/// Invariant 4: refunds <= captured <= authorised.
+fn amounts_fit(standing: &PaymentStanding) -> Option<Violation> {
+    refunds_fit(standing).or_else(|| captures_fit(standing))
+}
+
+/// Where a gateway speaks of no authorisation, what it captures counts as authorised. For an attempt
+/// that is no longer wanted nothing is authorised: all that it takes goes back, by invariant 3.
+fn captures_fit(standing: &PaymentStanding) -> Option<Violation> {
+    let mut wanted = standing.attempts.iter().filter(|a| !a.authorized.is_zero());
+    let excess = wanted.find(|attempt| attempt.captured.minor > attempt.authorized.minor)?;
+    let detail = format!(
+        "`{}` has captured {} of {} authorised",
+        excess.id, excess.captured, excess.authorized
+    );
+    Some(Violation::new(4, detail))
+}
+
 fn refunds_fit(standing: &PaymentStanding) -> Option<Violation> {
     let (captured, refunded) = (standing.captured.minor, standing.refunded.minor);
     let refunding = standing.refunding.minor;

@@ -119,13 +119,17 @@ fn created(line_total: i64, total: i64) -> OrderEvent {
 }
 
 fn payments(revision: i64, captured: i64, refunded: i64) -> PaymentEvent {
+    charged(revision, captured, captured, refunded)
+}
+
+fn charged(revision: i64, authorized: i64, captured: i64, refunded: i64) -> PaymentEvent {
     let standing = PaymentStanding {
         revision,
         attempts: vec![PaymentSummary {
             id: PaymentId::new("payment").unwrap(),
             status: AttemptStatus::Captured,
             amount: euro(1000),
-            authorized: euro(captured),
+            authorized: euro(authorized),
             captured: euro(captured),
             refunded: euro(refunded),
             detail: None,
@@ -261,6 +265,27 @@ fn money_that_is_kept_for_nothing_is_found() {
     };
     assert_eq!(audit(&facts(999)), (vec![], vec![vec![3], vec![]]));
     assert_eq!(audit(&facts(1000)), (vec![], vec![vec![], vec![]]));
+}
+
+#[test]
+fn a_capture_of_more_than_was_authorised_is_found_once_until_it_heals() {
+    let charges = |all: &[(i64, i64)]| {
+        let begin = OrderFact::Order(event(1, created(1000, 1000)));
+        let facts = all.iter().zip(1..).map(|((authorized, captured), at)| {
+            OrderFact::Payment(event(1, charged(at, *authorized, *captured, 0)))
+        });
+        audit(&std::iter::once(begin).chain(facts).collect::<Vec<_>>()).0
+    };
+    assert_eq!(charges(&[(1000, 0), (1000, 1000)]), [0; 0]);
+    assert_eq!(charges(&[(1000, 0), (999, 1000)]), [4]);
+    assert_eq!(charges(&[(999, 1000), (999, 1000)]), [4]);
+    let healed = [(999, 1000), (1000, 1000), (999, 1000)];
+    assert_eq!(charges(&healed), [4, 4]);
+    assert_eq!(
+        charges(&[(0, 1000)]),
+        [0; 0],
+        "it is unwanted, and goes back"
+    );
 }
 
 #[test]

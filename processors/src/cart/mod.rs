@@ -3,7 +3,8 @@
 //! - A line is identified by its SKU. Every change takes the price and the stock of that moment.
 //! - A guest's cart gives its lines to the user's cart on sign-in. Both then have every line; of a
 //!   SKU that both had, the larger quantity counts, so a merge that is repeated changes nothing.
-//!   The guest's cart is empty afterwards and points to the user's.
+//!   The guest's cart is empty afterwards and points to the user's. Should the user's cart have got
+//!   lines in another currency in that very moment, the guest's cart gets its own back.
 //! - An order takes out of the cart what it took; what was added meanwhile stays.
 //! - A cart with lines that nobody has changed for a while is told to be abandoned, once until it
 //!   changes again. An empty cart never is, so neither is one that became an order.

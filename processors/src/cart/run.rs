@@ -6,7 +6,7 @@ use millrace_avro::events::carts::{
     Quote, RemoveCartItem, SetCartItem, TakeCartLines,
 };
 use millrace_avro::events::common::Fingerprint;
-use millrace_avro::keys::{AggregateId, Sku, UserId};
+use millrace_avro::keys::{AggregateId, CartId, Sku, UserId};
 use millrace_streams::Timestamp;
 
 use super::view::{currency, price, view};
@@ -136,12 +136,14 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the lines of a guest's cart: every line stays, the larger quantity counts. Lines in
-    /// another currency than the cart's have no sum with it, and stay out.
+    /// another currency than the cart's have no sum with it, and go back to where they came from.
     fn take(&mut self, take: &TakeCartLines) -> Verdict {
         let mine = self.cart.lines.first().or(take.lines.first());
         let mine = mine.map(|line| line.quote.unit_price.currency);
-        let fits = |line: &&CartLine| Some(line.quote.unit_price.currency) == mine;
-        let lines: Vec<CartLine> = take.lines.iter().filter(fits).cloned().collect();
+        let fits = |line: &CartLine| Some(line.quote.unit_price.currency) == mine;
+        let lines = take.lines.iter().cloned();
+        let (lines, foreign): (Vec<_>, Vec<_>) = lines.partition(fits);
+        self.give_back(&take.from, &foreign);
         if let Some(currency) = mine.filter(|_| lines.is_empty()) {
             let detail = format!("the cart is in {currency}");
             return Verdict::Refused(Refusal::new("foreign-currency", detail));
@@ -161,6 +163,23 @@ impl<'a> Run<'a> {
             lines,
         });
         Verdict::Accepted
+    }
+
+    /// As if their owner added the lines to the cart that gave them. So they go back once: what does
+    /// not fit there any more either is refused, and not sent to and fro.
+    fn give_back(&mut self, giver: &CartId, lines: &[CartLine]) {
+        for line in lines {
+            let command = self.emit.event::<CartCommand>(AddCartItem {
+                cart_id: giver.clone(),
+                user_id: None,
+                sku: line.sku.clone(),
+                quantity: line.quantity,
+                quote: line.quote.clone(),
+                expected_version: None,
+            });
+            let effect = CartEffect::Cart(giver.clone(), command);
+            self.effects.push(effect);
+        }
     }
 
     fn check_out(&mut self, check_out: &CheckOutCart) -> Verdict {

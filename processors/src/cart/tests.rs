@@ -173,11 +173,10 @@ fn a_change_is_checked_against_stock_price_and_bounds() {
         ["cart.item_added"]
     );
     assert_eq!(stage.add_quoted("b", 1000, on_demand), ["too-many-pieces"]);
-    let foreign = Quote {
-        unit_price: Money::new(1, Currency::USD),
-        ..quote(10)
-    };
-    assert_eq!(stage.add_quoted("b", 1, foreign), ["invalid-amount"]);
+    assert_eq!(
+        stage.add_quoted("b", 1, quote_in_dollars()),
+        ["invalid-amount"]
+    );
 }
 
 #[test]
@@ -263,22 +262,54 @@ fn a_cart_that_was_never_there_waits_for_nothing() {
     assert!(stage.state.is_none() && stage.deadline.is_none());
 }
 
-#[test]
-fn lines_in_another_currency_stay_out_of_a_merge() {
-    let mut guest = Stage::new("guest");
-    let foreign = Quote {
+fn quote_in_dollars() -> Quote {
+    Quote {
         unit_price: Money::new(1, Currency::USD),
         ..quote(10)
-    };
-    guest.add_quoted("a", 1, foreign);
+    }
+}
+
+/// A guest's cart in dollars, with what it gives to a user's cart.
+fn guest_with_dollars() -> (Stage, Event<CartCommand>) {
+    let mut guest = Stage::new("guest");
+    guest.add_quoted("a", 1, quote_in_dollars());
+    guest.add_quoted("c", 3, quote_in_dollars());
     guest.merge_into("user");
-    let command = guest.sent.remove(0);
+    let given = guest.sent.remove(0);
+    (guest, given)
+}
+
+#[test]
+fn lines_in_another_currency_go_back_to_the_cart_that_gave_them() {
+    let (mut guest, given) = guest_with_dollars();
     let mut user = Stage::new("user");
     user.add("b", 2);
-    assert_eq!(user.hear(&command), ["foreign-currency"]);
-    assert_eq!(user.lines(), [("b", 2)]);
+    for _ in 0..2 {
+        assert_eq!(user.hear(&given), ["foreign-currency"]);
+        for back in user.sent.drain(..) {
+            guest.hear(&back);
+        }
+        assert_eq!(user.lines(), [("b", 2)]);
+        assert_eq!(guest.lines(), [("a", 1), ("c", 3)]);
+    }
+    let state = guest.state.as_ref().unwrap();
+    assert_eq!((&state.merged_into, &state.user_id), (&None, &None));
     let mut empty = Stage::new("user");
-    assert_eq!(empty.hear(&command), ["cart.merged"]);
+    assert_eq!(empty.hear(&given), ["cart.merged"]);
+    assert!(empty.sent.is_empty());
+}
+
+#[test]
+fn lines_that_no_cart_takes_are_not_sent_to_and_fro() {
+    let (mut guest, given) = guest_with_dollars();
+    guest.add("d", 1);
+    let mut user = Stage::new("user");
+    user.add("b", 2);
+    user.hear(&given);
+    for back in user.sent.drain(..) {
+        assert_eq!(guest.hear(&back), ["invalid-amount"]);
+    }
+    assert!(guest.sent.is_empty());
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub enum Act {
     Ship,
     /// Cancel what has not left, and refund it.
     CancelRest,
+    /// Cancel what has not left of an order whose money has all gone back: nothing more is owed.
+    CancelRefunded,
     /// Cancel the lines whose goods could not be had again, and refund them.
     CancelLost,
     /// Tell that the order waits for too long.
@@ -62,6 +64,7 @@ impl Run<'_> {
             Act::EmptyCart => self.empty_cart(),
             Act::Ship => self.ship_planned(),
             Act::CancelRest => self.cancel_rest(),
+            Act::CancelRefunded => self.cancel_refunded(),
             Act::CancelLost => self.cancel_lost(),
             Act::Overdue => self.overdue(),
             Act::Alert => self.alert(),
@@ -217,27 +220,40 @@ impl Run<'_> {
 
     fn cancel_rest(&mut self) {
         self.release_all();
-        let rest = self.order.lines.iter().map(|line| line.sku.clone());
-        let rest = rest.collect();
-        self.cancel_lines(&rest);
+        let rest = self.every_sku();
+        let owed = self.owed_for(&rest);
+        self.cancel_lines(&rest, owed);
+    }
+
+    fn cancel_refunded(&mut self) {
+        self.release_all();
+        let rest = self.every_sku();
+        self.cancel_lines(&rest, Money::zero(self.order.currency));
     }
 
     fn cancel_lost(&mut self) {
         let lost = lost(&self.order);
-        self.cancel_lines(&lost);
+        let owed = self.owed_for(&lost);
+        self.cancel_lines(&lost, owed);
     }
 
-    /// Cancels what is left of some SKUs, and owes the customer its value.
-    fn cancel_lines(&mut self, skus: &BTreeSet<Sku>) {
+    fn every_sku(&self) -> BTreeSet<Sku> {
+        let skus = self.order.lines.iter().map(|line| line.sku.clone());
+        skus.collect()
+    }
+
+    /// The value of what is left of some SKUs; nothing, and an alert, where it cannot be told.
+    fn owed_for(&mut self, skus: &BTreeSet<Sku>) -> Money {
+        self.value_of_rest(skus).unwrap_or_else(|error| {
+            self.audit(Note::alert("invalid-amount", error.to_string()));
+            Money::zero(self.order.currency)
+        })
+    }
+
+    /// Cancels what is left of some SKUs, and owes the customer `refund` for it.
+    fn cancel_lines(&mut self, skus: &BTreeSet<Sku>, refund: Money) {
         let goes = |line: &&OrderLine| skus.contains(&line.sku);
         let items = all_that_is_left(self.order.lines.iter().filter(goes));
-        let refund = match self.value_of_rest(skus) {
-            Ok(value) => value,
-            Err(error) => {
-                self.audit(Note::alert("invalid-amount", error.to_string()));
-                Money::zero(self.order.currency)
-            }
-        };
         for line in &mut self.order.lines {
             if skus.contains(&line.sku) {
                 line.cancelled += left(line);

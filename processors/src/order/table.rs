@@ -108,8 +108,8 @@ pub const fn is_terminal(state: OrderStatus) -> bool {
 }
 
 use Act::{
-    Alert, CancelLost, CancelRest, CommitAll, EmptyCart, NextAttempt, Overdue, ReleaseAll, Ship,
-    UndoPayments,
+    Alert, CancelLost, CancelRefunded, CancelRest, CommitAll, EmptyCart, NextAttempt, Overdue,
+    ReleaseAll, Ship, UndoPayments,
 };
 use Cell::{Audit, Go, Illegal, NoOp, Stay, When};
 use OrderStatus as S;
@@ -200,7 +200,7 @@ const TABLE: [Row; STATES.len()] = [
         /* paid                */ NoOp,
         /* payment failed      */ NoOp,
         /* payment progress    */ NoOp,
-        /* refunded in full    */ NoOp, // the return dimension tells it
+        /* refunded in full    */ Go(S::Shipped, &[CancelRefunded]), // the rest does not leave for nothing
         /* reservation expired */ NoOp,
         /* commit failed       */ LOSE,
         /* stock progress      */ NoOp,

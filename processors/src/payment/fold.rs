@@ -11,7 +11,8 @@ use millrace_avro::money::{Currency, Money};
 /// What the facts of an attempt add up to, in minor units of its currency.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// How much is or was set aside; at least what was captured.
+    /// How much is or was set aside: as the gateway says, or, if it speaks of no authorisation, what
+    /// it has captured.
     pub authorized: i64,
     /// How much was taken.
     pub captured: i64,
@@ -49,10 +50,23 @@ pub fn sums(facts: &[GatewayFact]) -> Sums {
     };
     let captured = sum(Kind::Captured);
     Sums {
-        authorized: sum(Kind::Authorized).max(captured),
+        authorized: set_aside(facts, &winners).unwrap_or(captured),
         captured,
         refunded: sum(Kind::Refunded),
     }
+}
+
+/// What was set aside and not let go since, as the gateway says; `None` if it does not speak of it.
+/// A capture uses what was set aside under its reference, and does not let it go.
+fn set_aside(facts: &[GatewayFact], winners: &[&GatewayFact]) -> Option<i64> {
+    let stands = |fact: &&&GatewayFact| matches!(fact.kind, Kind::Authorized | Kind::Captured);
+    let amounts = winners.iter().filter(stands).filter_map(|winner| {
+        let mine = facts.iter().filter(|f| f.reference == winner.reference);
+        let set_aside = mine.filter(|fact| fact.kind == Kind::Authorized);
+        let newest = set_aside.max_by_key(|fact| age(fact))?;
+        Some(newest.amount.minor)
+    });
+    amounts.reduce(i64::saturating_add)
 }
 
 /// Where an attempt stands: by its facts, and failed if it was given up before they decided.

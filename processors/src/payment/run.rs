@@ -146,6 +146,9 @@ impl<'a> Run<'a> {
             return self.reply(&Verdict::Unchanged);
         }
         if self.payments.refunds.len() >= self.limits.refunds_max {
+            // The order itself may have asked, and nobody reads the answer.
+            let detail = format!("{} have to go back by hand", asked.amount);
+            self.audit(Note::alert("refund-impossible", detail));
             return self.refuse("too-many-refunds", "the order has too many refunds");
         }
         match self.attempt_to_refund(asked) {

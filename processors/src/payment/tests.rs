@@ -308,6 +308,38 @@ fn refunds_are_held_when_they_are_requested() {
 }
 
 #[test]
+fn a_refund_too_many_is_refused_and_somebody_has_to_look() {
+    let mut stage = Stage::captured();
+    let refunds_max = PaymentLimits::default().refunds_max;
+    for number in 0..refunds_max {
+        let told = stage.refund(&format!("r{number}"), 1);
+        assert_eq!(told[0], "payment.refund_requested");
+    }
+    assert_eq!(
+        stage.refund("one-more", 1),
+        ["audit refund-impossible", "reply Refused too-many-refunds"]
+    );
+    assert_eq!(stage.refund("r0", 1), ["reply Unchanged"]);
+}
+
+#[test]
+fn what_was_set_aside_is_what_the_gateway_says_and_not_what_it_took() {
+    let sums = |facts: &[GatewayFact]| {
+        let sums = fold::sums(facts);
+        (sums.authorized, sums.captured)
+    };
+    let authorized = |at, minor| fact(at, "auth", Kind::Authorized, minor);
+    let captured = |reference| fact(9, reference, Kind::Captured, 1000);
+    assert_eq!(sums(&[authorized(1, 800), captured("auth")]), (800, 1000));
+    assert_eq!(sums(&[authorized(1, 800), captured("cap")]), (800, 1000));
+    let raised = [authorized(2, 1000), authorized(1, 800), captured("auth")];
+    assert_eq!(sums(&raised), (1000, 1000));
+    assert_eq!(sums(&[captured("sale")]), (1000, 1000));
+    let voided = [authorized(1, 800), fact(2, "auth", Kind::Voided, 800)];
+    assert_eq!(sums(&voided), (0, 0));
+}
+
+#[test]
 fn a_refund_that_the_gateway_made_by_itself_counts() {
     let mut stage = Stage::captured();
     let told = stage.report("p1", &[fact(3, "re-foreign", Kind::Refunded, 400)]);

@@ -59,6 +59,7 @@ fn check_reservations(order: &OrderState) {
 }
 
 /// The gateway keeps what was sold, less what was sent back on purpose, and nothing of what was not.
+/// Nothing is left to be shipped of an order whose money has all gone back.
 fn check_money(market: &Market, order: &OrderState, payments: Option<&PaymentsState>) {
     let (kept, open) = market.gateway.books(&order.order_id);
     if !is_kept(order) {
@@ -77,6 +78,8 @@ fn check_money(market: &Market, order: &OrderState, payments: Option<&PaymentsSt
     );
     if is_paid {
         assert_eq!(kept + refunded, total, "{order:?} {payments:?}");
+        let waits = order.status == OrderStatus::PartiallyShipped;
+        assert!(kept > 0 || !waits, "{order:?} {payments:?}");
     }
 }
 

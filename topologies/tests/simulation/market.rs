@@ -303,17 +303,22 @@ impl Market {
         self.publish(ORDER_COMMANDS, id, shipment);
     }
 
-    /// Something is returned: an operator sends some of the money back.
+    /// Something is returned: an operator sends some of the money back. Or all of it, while a part of
+    /// the order is still to leave.
     fn refund(&mut self, id: &OrderId, dice: &mut Dice) {
-        let order = self.orders().remove(id);
-        if order.is_none_or(|order| order.status != OrderStatus::Delivered) {
+        let Some(order) = self.orders().remove(id) else {
             return;
-        }
+        };
+        let amount = match order.status {
+            OrderStatus::Delivered => Money::new(1 + dice.roll(300), Currency::EUR),
+            OrderStatus::PartiallyShipped => order.totals.total,
+            _ => return,
+        };
         let refund = RefundPayment {
             order_id: id.clone(),
             refund_id: RefundId::new(&format!("refund-{}", self.commands)).expect("a key"),
             payment_id: None,
-            amount: Money::new(1 + dice.roll(300), Currency::EUR),
+            amount,
             reason: "returned".to_owned(),
         };
         self.publish(PAYMENT_COMMANDS, id, refund);

@@ -307,6 +307,38 @@ fn cancelling_what_is_partly_shipped_refunds_the_rest() {
 }
 
 #[test]
+fn what_is_left_of_an_order_that_is_refunded_in_full_does_not_leave_for_nothing() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 1)]));
+    assert_eq!(
+        stage.payments(&[(A::Refunded, 3700, 3700)]),
+        [
+            "order.shipped",
+            "inventory.release lamp",
+            "inventory.release mug",
+            "order.rest_cancelled"
+        ]
+    );
+    let order = stage.order();
+    assert_eq!(order.reason.as_deref(), Some("refunded"));
+    assert_eq!(order.refund_promised_minor, 0, "all of it went back before");
+    let cancelled: i64 = order.lines.iter().map(|line| line.cancelled).sum();
+    assert_eq!(cancelled, 2);
+    assert_eq!(view(order).return_status, ReturnStatus::Full);
+    let refused = ["reply Unchanged"];
+    assert_eq!(stage.command(shipment("s2", &[("lamp", 1)])), refused);
+}
+
+#[test]
+fn a_part_that_is_refunded_leaves_the_rest_to_be_shipped() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 1)]));
+    let told = stage.payments(&[(A::PartiallyRefunded, 3700, 600)]);
+    assert_eq!(told, [""; 0]);
+    assert_eq!(stage.command(shipment("s2", &[]))[0], "order.shipped");
+}
+
+#[test]
 fn a_commit_under_way_when_the_rest_is_cancelled_is_released() {
     let mut stage = awaiting_payment();
     stage.payments(&[(A::Captured, 3700, 0)]);
