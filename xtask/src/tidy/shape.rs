@@ -37,7 +37,6 @@ const LONGEST: usize = 600;
 
 /// Files that may be longer, each with its reason.
 const MAY_BE_LONGER: [(&str, &str); 1] = [(
-    "processors/tests/world/model.rs",
     "one world: splitting it would hide who talks to whom",
 )];
 
