@@ -35,11 +35,6 @@ pub(super) const RULES: &[Rule] = &[
 /// Lines.
 const LONGEST: usize = 600;
 
-/// Files that may be longer, each with its reason.
-const MAY_BE_LONGER: [(&str, &str); 1] = [(
-    "one world: splitting it would hide who talks to whom",
-)];
-
 /// A sentence has at least so many words.
 const SENTENCE_WORDS: usize = 3;
 
@@ -60,8 +55,7 @@ fn opens_with_a_sentence(text: &str) -> bool {
 }
 
 fn length(repository: &Repository) -> Vec<Finding> {
-    let excused = |file: &&File| !MAY_BE_LONGER.iter().any(|(path, _)| *path == file.path);
-    let long = repository.sources().filter(excused).filter_map(|file| {
+    let long = repository.sources().filter_map(|file| {
         let lines = file.text.lines().count();
         let what = format!("has {lines} lines, more than {LONGEST}");
         (lines > LONGEST).then(|| Finding::new(&file.path, LONGEST + 1, what))
