@@ -9,7 +9,8 @@ mod views;
 
 pub use views::views;
 
-/// Takes the topologies in, each from the file of its name.
+/// Takes the topologies in, each from the file of its name. `cargo fmt` does not look into macros:
+/// `cargo xtask ci` names it the files.
 macro_rules! topologies {
     ($($name:ident,)*) => {
         $(

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::repository;
+use crate::repository::{self, Repository};
 use crate::setup::{on_path, servers};
 use crate::tidy;
 
@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
         "warnings",
     ];
     let results = [
-        cargo(&["fmt", "--all", "--check"]),
+        format(),
         tidy::run(),
         check_dependencies(),
         cargo(&clippy),
@@ -60,6 +60,19 @@ pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
 fn cargo(arguments: &[&str]) -> Result<()> {
     let name = format!("cargo {}", arguments.join(" "));
     step(&name, repository::cargo().args(arguments))
+}
+
+/// Checks the format of everything, and by name that of the files that a macro takes in:
+/// `cargo fmt` does not look there.
+fn format() -> Result<()> {
+    let repository = Repository::load()?;
+    let topologies = repository.files("topologies/src/", ".rs");
+    let named = topologies.map(|file| file.path.as_str());
+    let arguments: Vec<_> = ["fmt", "--all", "--", "--check"]
+        .into_iter()
+        .chain(named)
+        .collect();
+    step("cargo fmt", repository::cargo().args(arguments))
 }
 
 /// cargo-deny reads the same `deny.toml` as the rules, which already ran: it adds the other
