@@ -109,12 +109,16 @@ impl BuiltInGateway {
     /// # Errors
     /// When the log refuses.
     pub fn start_calls(&self, ground: &Ground, instance: &str, runtime: Handle) -> Result<Running> {
-        let gateway = Arc::new(self.simulator.clone());
-        let calls = GatewayCalls::new(gateway, Arc::new(SystemClock::default()));
         let mut config = GatewayCalls::bounded(EffectsConfig::default());
         config.resources = ground.resources.clone();
-        let effects = Effects::new(APPLICATION).on(GATEWAY_CALLS, PAYMENT_COMMANDS, calls);
-        Ok(effects.start(&*ground.log, config, instance, runtime)?)
+        let running = self.calls().start(&*ground.log, config, instance, runtime);
+        Ok(running?)
+    }
+
+    fn calls(&self) -> Effects {
+        let gateway = Arc::new(self.simulator.clone());
+        let calls = GatewayCalls::new(gateway, Arc::new(SystemClock::default()));
+        Effects::new(APPLICATION).on(GATEWAY_CALLS, PAYMENT_COMMANDS, calls)
     }
 
     /// Lets the simulator's webhooks come to `commands`, as the endpoint for webhooks would.
@@ -235,5 +239,26 @@ impl WebhookSink for InProcess {
         appended
             .map(|appended| appended.map(drop).map_err(|error| error.to_string()))
             .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::config::Options;
+
+    #[tokio::test]
+    async fn every_durable_name_of_the_calls_is_in_the_golden() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            data: Some(folder.path().to_owned()),
+            ..Options::default()
+        };
+        let settings = Settings::from_options(options).unwrap();
+        let gateway = BuiltInGateway::open(&settings, "secret").await.unwrap();
+        let names = gateway.calls().durable_names();
+        expect_file!["gateway.golden.txt"].assert_eq(&format!("{}\n", names.join("\n")));
     }
 }

@@ -32,7 +32,7 @@ use crate::gateway::BuiltInGateway;
 use crate::http::health;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
-use crate::live::lag;
+use crate::live::lag::{Inputs, Lags};
 use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
@@ -144,12 +144,12 @@ pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
 }
 
 /// What each of the topologies reads that the settings ask for.
-fn inputs(settings: &Settings) -> Result<Vec<lag::Inputs>> {
+fn inputs(settings: &Settings) -> Result<Vec<Inputs>> {
     let limits = rules(settings);
     let inputs = entries(settings)?.into_iter().map(|entry| {
         let topology = (entry.define)(&limits)?;
         let topics = topology.source_topics();
-        Ok(lag::Inputs {
+        Ok(Inputs {
             application: topology.name().to_owned(),
             topics: topics.into_iter().map(str::to_owned).collect(),
         })
@@ -182,7 +182,7 @@ impl Instance {
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
             tokio::task::spawn_blocking(start).await??
         };
-        let inputs = inputs(&settings)?;
+        let lags = Lags::new(ground.log.clone(), inputs(&settings)?);
         let cache = Cache::open(settings.redis.as_deref())?;
         let caching = {
             let (cache, ground, runtime) = (cache.clone(), ground.clone(), Handle::current());
@@ -202,6 +202,7 @@ impl Instance {
             cache,
             gateways,
             applications: applications.clone(),
+            lags: lags.clone(),
         };
         let (listen, settings_demo) = (settings.listen, settings.demo);
         let is_alone = settings.postgres.is_none();
@@ -233,10 +234,7 @@ impl Instance {
         let relay = relay::run(app.clone(), outside.mailer);
         let tasks = vec![
             ("the outbox and the mails", tokio::spawn(relay)),
-            (
-                "the measurements of lag",
-                tokio::spawn(lag::run(ground.log.clone(), inputs)),
-            ),
+            ("the measurements of lag", tokio::spawn(lags.run())),
             ("the metrics", tokio::spawn(health::upkeep())),
         ];
         info!(%address, "serving");

@@ -47,5 +47,5 @@ pub use task::{
     BeyondSkew, ErrorHandling, OnError, PunctuationId, PunctuationKind, TimestampPolicy,
 };
 pub use time::Timestamp;
-pub use topology::Topology;
+pub use topology::{Part, PartNode, Role, Topology};
 pub use transition::{Step, Transition};

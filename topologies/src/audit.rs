@@ -10,10 +10,18 @@ use millrace_avro::keys::{AggregateId, OrderId, Sku};
 use millrace_processors::audit::{AuditLimits, OrderAuditor, OrderFact, StockAuditor};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// When each order must have moved, or settled its end.
 const ORDER_DEADLINES: Store<OrderId, i64> = Store::new("order-audit-deadlines");
 /// Stock waits for nothing: this store stays empty.
 const STOCK_DEADLINES: Store<Sku, i64> = Store::new("stock-audit-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "audit",
+    purpose: "watches the facts for contradictions",
+    define: |limits| audit(limits.audit()),
+};
 
 /// ```text
 /// order-events --------+

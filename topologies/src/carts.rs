@@ -5,8 +5,16 @@ use millrace_avro::keys::{AggregateId, CartId};
 use millrace_processors::cart::{CartEffect, CartLimits, Carts};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// When each cart counts as abandoned, or is forgotten.
 const DEADLINES: Store<CartId, i64> = Store::new("cart-by-id-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "carts",
+    purpose: "decides what is in a cart",
+    define: |limits| carts(limits.carts),
+};
 
 /// ```text
 /// cart-commands -> [cart-by-id] -+-> cart-events, carts

@@ -7,8 +7,16 @@ use millrace_avro::keys::{AggregateId, CatalogueId};
 use millrace_processors::product::{Categories, CategoryEffect};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// Categories wait for nothing; the store stays empty.
 const DEADLINES: Store<CatalogueId, i64> = Store::new("category-tree-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "categories",
+    purpose: "decides how the offer is arranged",
+    define: |_| categories(),
+};
 
 /// ```text
 /// category-commands -> [category-tree] -+-> category-events, categories (by category)

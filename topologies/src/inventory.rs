@@ -8,8 +8,16 @@ use millrace_avro::keys::{AggregateId, Sku};
 use millrace_processors::inventory::{Inventory, InventoryEffect, InventoryLimits};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// When the first reservation of each SKU expires.
 const DEADLINES: Store<Sku, i64> = Store::new("stock-by-sku-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "inventory",
+    purpose: "decides about the stock of a SKU",
+    define: |limits| inventory(limits.inventory),
+};
 
 /// ```text
 /// inventory-commands -> [stock-by-sku] -+-> inventory-events, stock-levels

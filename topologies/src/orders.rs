@@ -8,8 +8,16 @@ use millrace_avro::keys::{AggregateId, OrderId};
 use millrace_processors::order::{OrderEffect, OrderInput, OrderLimits, OrderSaga};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// When each waiting order is looked at again.
 const DEADLINES: Store<OrderId, i64> = Store::new("order-saga-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "orders",
+    purpose: "leads an order through stock and payment",
+    define: |limits| orders(limits.orders),
+};
 
 /// ```text
 /// order-commands ------+

@@ -8,8 +8,16 @@ use millrace_avro::keys::{AggregateId, OrderId};
 use millrace_processors::payment::{PaymentEffect, PaymentLimits, Payments};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// When each order's payments are looked at again.
 const DEADLINES: Store<OrderId, i64> = Store::new("payments-by-order-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "payments",
+    purpose: "decides about the money of an order",
+    define: |limits| payments(limits.payments),
+};
 
 /// ```text
 /// payment-commands -> [payments-by-order] -+-> payment-events, payments

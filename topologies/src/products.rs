@@ -7,8 +7,16 @@ use millrace_avro::keys::{AggregateId, ProductId};
 use millrace_processors::product::{ProductEffect, ProductLimits, Products};
 use millrace_streams::{Store, Topology, TopologyError};
 
+use crate::registry::Entry;
+
 /// Products wait for nothing; the store stays empty.
 const DEADLINES: Store<ProductId, i64> = Store::new("product-by-id-deadlines");
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "products",
+    purpose: "decides what is offered",
+    define: |limits| products(limits.products),
+};
 
 /// ```text
 /// product-commands -> [product-by-id] -+-> product-events, products

@@ -30,7 +30,7 @@ pub struct Limits {
 
 impl Limits {
     /// The auditor's limits, for orders and payments with these times.
-    fn audit(&self) -> AuditLimits {
+    pub(crate) fn audit(&self) -> AuditLimits {
         AuditLimits {
             orders: self.orders,
             payments: self.payments,
@@ -50,44 +50,12 @@ pub struct Entry {
     pub define: fn(&Limits) -> Result<Topology, TopologyError>,
 }
 
-/// The topologies of the market, in the order in which an order passes them.
-pub const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "products",
-        purpose: "decides what is offered",
-        define: |limits| crate::products(limits.products),
-    },
-    Entry {
-        name: "categories",
-        purpose: "decides how the offer is arranged",
-        define: |_| crate::categories(),
-    },
-    Entry {
-        name: "carts",
-        purpose: "decides what is in a cart",
-        define: |limits| crate::carts(limits.carts),
-    },
-    Entry {
-        name: "orders",
-        purpose: "leads an order through stock and payment",
-        define: |limits| crate::orders(limits.orders),
-    },
-    Entry {
-        name: "inventory",
-        purpose: "decides about the stock of a SKU",
-        define: |limits| crate::inventory(limits.inventory),
-    },
-    Entry {
-        name: "payments",
-        purpose: "decides about the money of an order",
-        define: |limits| crate::payments(limits.payments),
-    },
-    Entry {
-        name: "audit",
-        purpose: "watches the facts for contradictions",
-        define: |limits| crate::audit(limits.audit()),
-    },
-];
+/// The topologies of the market that run as applications, in the order in which an order passes
+/// them.
+pub const ENTRIES: &[Entry] = crate::LISTED;
+
+/// What no application runs and each instance holds whole: the views.
+pub const VIEWS: Entry = crate::views::ENTRY;
 
 /// The topics that some entries need and do not own, as their constants say that they are to be:
 /// what has to be there before they run.

@@ -6,6 +6,14 @@ use millrace_avro::catalog::{
 };
 use millrace_streams::{Topology, TopologyError};
 
+use crate::registry::Entry;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "views",
+    purpose: "holds what is read, whole in every instance",
+    define: |_| views(),
+};
+
 /// ```text
 /// orders, payments, carts, products, categories, stock-levels -> global tables
 /// ```

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
 use millrace_streams::Topology;
-use millrace_topologies::registry::{ENTRIES, Limits};
+use millrace_topologies::registry::{ENTRIES, Limits, VIEWS};
 
 /// Every topology of the market: those of the registry, and the views.
 fn topologies() -> Vec<Topology> {
     let limits = Limits::default();
-    let defined = ENTRIES.iter().map(|entry| (entry.define)(&limits));
-    let all = defined.chain([millrace_topologies::views()]);
-    all.map(|topology| topology.expect("the topology is sound"))
+    let all = ENTRIES.iter().chain([&VIEWS]);
+    all.map(|entry| (entry.define)(&limits).expect("the topology is sound"))
         .collect()
 }
 

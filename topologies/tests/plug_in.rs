@@ -1,7 +1,7 @@
 //! New behaviour is one file and one line: a topology that the market does not know runs beside it.
 //!
-//! Everything above the tests would be a file in `topologies/src`, and [`ENTRY`] the line in the
-//! registry. Nothing of the market changes for it.
+//! [`DELIVERIES`] to [`ENTRY`] would be a file in `topologies/src`, and its name a line of the list in
+//! `lib.rs`. Nothing of the market changes for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::repository;
+use crate::repository::{self, Repository};
 use crate::setup::{on_path, servers};
 use crate::tidy;
 
@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
         "warnings",
     ];
     let results = [
-        cargo(&["fmt", "--all", "--check"]),
+        format(),
         tidy::run(),
         check_dependencies(),
         cargo(&clippy),
@@ -62,14 +62,28 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     step(&name, repository::cargo().args(arguments))
 }
 
+/// Checks the format of everything, and by name that of the files that a macro takes in:
+/// `cargo fmt` does not look there.
+fn format() -> Result<()> {
+    let repository = Repository::load()?;
+    let topologies = repository.files("topologies/src/", ".rs");
+    let named = topologies.map(|file| file.path.as_str());
+    let arguments: Vec<_> = ["fmt", "--all", "--", "--check"]
+        .into_iter()
+        .chain(named)
+        .collect();
+    step("cargo fmt", repository::cargo().args(arguments))
+}
+
 /// cargo-deny reads the same `deny.toml` as the rules, which already ran: it adds the other
-/// platforms and the list of duplicates.
+/// platforms, the list of duplicates, and known faults of what is depended on. `setup` does not
+/// install it, for it compiles longer than everything else that CI does; whoever has it, uses it.
 fn check_dependencies() -> Result<()> {
     if !on_path("cargo-deny") {
         println!("== cargo-deny is not installed: the rules have checked licences and sources");
         return Ok(());
     }
-    cargo(&["deny", "check", "licenses", "bans", "sources"])
+    cargo(&["deny", "check", "advisories", "licenses", "bans", "sources"])
 }
 
 /// Runs the tests, and says afterwards which of them were skipped for want of a server.

@@ -9,12 +9,12 @@ use super::line::Lines;
 use super::scan::scan;
 use crate::serve::Ground;
 
-pub(super) fn dump(
-    ground: &Ground,
-    topic: &str,
-    uncommitted: bool,
-    out: &mut dyn Write,
-) -> Result<()> {
+/// Writes every record that `topic` has now as a line of JSON, by its partitions: those that are
+/// committed, or all.
+///
+/// # Errors
+/// When there is no such topic, or the log, the schema registry or `out` fails.
+pub fn dump(ground: &Ground, topic: &str, uncommitted: bool, out: &mut dyn Write) -> Result<()> {
     let lines = Lines::new(&ground.resources)?;
     let isolation = match uncommitted {
         true => Isolation::ReadUncommitted,

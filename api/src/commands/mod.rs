@@ -23,6 +23,8 @@ mod topology;
 
 use std::io::{self, Write};
 
+pub use log::dump;
+
 use anyhow::{Result, bail};
 
 use crate::config::{Command, LogCommand, Settings, StateCommand};
@@ -40,7 +42,7 @@ pub fn run(command: Command, settings: &Settings, out: &mut dyn Write) -> Result
         Command::Topics => topics::print(out),
         Command::Topology(command) => topology::print(command, settings, out),
         Command::Log(LogCommand::Dump { topic, uncommitted }) => {
-            log::dump(&ground(settings)?, &topic, uncommitted, out)
+            dump(&ground(settings)?, &topic, uncommitted, out)
         }
         Command::State(StateCommand::Dump { store }) => {
             state::dump(&ground(settings)?, settings, &store, out)

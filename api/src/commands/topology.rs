@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use anyhow::{Context as _, Result, anyhow};
-use millrace_streams::Topology;
-use millrace_topologies::registry::{ENTRIES, Entry, select};
+use millrace_streams::{Part, PartNode, Role, Topology};
+use millrace_topologies::registry::{ENTRIES, Entry, VIEWS, select_from};
 use serde_json::{Value, json};
 
 use crate::config::{Format, Settings, TopologyCommand};
@@ -17,12 +17,13 @@ pub(super) fn print(
 ) -> Result<()> {
     match command {
         TopologyCommand::List => {
-            for entry in ENTRIES {
+            for entry in entries() {
                 writeln!(out, "{:<16} {}", entry.name, entry.purpose)?;
             }
         }
         TopologyCommand::Describe { name, format } => {
-            let found = select(Some(&name)).map_err(|error| anyhow!(error))?;
+            let entries = entries();
+            let found = select_from(&entries, Some(&name)).map_err(|error| anyhow!(error))?;
             let entry = found.first().context("name a topology")?;
             let topology = (entry.define)(&rules(settings))?;
             match format {
@@ -35,6 +36,11 @@ pub(super) fn print(
     Ok(())
 }
 
+/// What the market runs, and what each instance holds to answer reads.
+fn entries() -> Vec<Entry> {
+    ENTRIES.iter().copied().chain([VIEWS]).collect()
+}
+
 fn as_json(entry: &Entry, topology: &Topology) -> Value {
     json!({
         "name": topology.name(),
@@ -42,5 +48,28 @@ fn as_json(entry: &Entry, topology: &Topology) -> Value {
         "sources": topology.source_topics(),
         "sinks": topology.sink_topics(),
         "durable_names": topology.durable_names(topology.name()),
+        "subtopologies": topology.parts().iter().map(part).collect::<Vec<_>>(),
     })
+}
+
+fn part(part: &Part) -> Value {
+    json!({
+        "global": part.is_global,
+        "nodes": part.nodes.iter().map(node).collect::<Vec<_>>(),
+        "edges": part.nodes.iter().flat_map(edges).collect::<Vec<_>>(),
+    })
+}
+
+fn node(node: &PartNode) -> Value {
+    let (role, topic) = match &node.role {
+        Role::Source(topic) => ("source", Some(topic)),
+        Role::Processor => ("processor", None),
+        Role::Sink(topic) => ("sink", Some(topic)),
+    };
+    json!({ "name": node.name, "role": role, "topic": topic, "stores": node.stores })
+}
+
+fn edges(node: &PartNode) -> impl Iterator<Item = Value> + '_ {
+    let edge = |to| json!({ "from": node.name, "to": to });
+    node.to.iter().map(edge)
 }

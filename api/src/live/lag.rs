@@ -1,9 +1,9 @@
-//! How far the applications are behind: what of their input is not committed yet, as a metric.
+//! How far the applications are behind: what of their input is not committed yet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_streams::log::{Isolation, Log, LogError, Reader, TopicPartition};
+use millrace_streams::log::{Isolation, Log, LogError, Reader, TopicInfo, TopicPartition};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
@@ -19,52 +19,86 @@ pub struct Inputs {
     pub topics: Vec<String>,
 }
 
-/// Measures until the task is aborted.
-pub async fn run(log: Arc<dyn Log>, inputs: Vec<Inputs>) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for topic in inputs.iter().flat_map(|inputs| &inputs.topics) {
-        // To be seen before the first one comes.
-        metrics::counter!("dead_letter_records_total", "topic" => topic.clone()).increment(0);
-    }
-    let inputs: Arc<[Inputs]> = inputs.into();
-    loop {
-        ticks.tick().await;
-        let (log, inputs) = (log.clone(), inputs.clone());
-        let measured = tokio::task::spawn_blocking(move || measure(&*log, &inputs)).await;
-        if let Ok(Err(error)) = measured {
-            debug!(%error, "the lag is not known");
-        }
-    }
+/// Measures the applications of this process, on the log that they read.
+#[derive(Clone, Debug)]
+pub struct Lags {
+    log: Arc<dyn Log>,
+    inputs: Arc<[Inputs]>,
 }
 
-fn measure(log: &dyn Log, inputs: &[Inputs]) -> Result<(), LogError> {
-    let topics = log.topics()?;
-    let mut reader = log.reader(Isolation::ReadCommitted)?;
-    for Inputs {
-        application,
-        topics: names,
-    } in inputs
-    {
-        for info in topics
-            .iter()
-            .filter(|info| names.iter().any(|name| **name == *info.name))
-        {
-            let numbers = 0..info.partitions;
-            let partitions: Vec<_> = numbers
-                .map(|number| TopicPartition::new(&*info.name, number))
-                .collect();
-            let lag = lag(log, reader.as_mut(), application, &partitions)?;
+impl Lags {
+    /// For the applications that read `inputs` of `log`.
+    pub fn new(log: Arc<dyn Log>, inputs: Vec<Inputs>) -> Self {
+        let inputs = inputs.into();
+        Self { log, inputs }
+    }
+
+    /// Shows the lag of each topic as a metric, until the task is aborted.
+    pub async fn run(self) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for topic in self.inputs.iter().flat_map(|inputs| &inputs.topics) {
+            // To be seen before the first one comes.
+            metrics::counter!("dead_letter_records_total", "topic" => topic.clone()).increment(0);
+        }
+        loop {
+            ticks.tick().await;
+            let lags = self.clone();
+            measured(move || lags.inputs.iter().try_for_each(|it| lags.show(it))).await;
+        }
+    }
+
+    /// How many records an application has not committed now; `None` if it does not run here, or
+    /// the log does not answer.
+    pub async fn of(&self, application: &str) -> Option<i64> {
+        let mut inputs = self.inputs.iter();
+        let inputs = inputs.find(|it| it.application == application)?.clone();
+        let lags = self.clone();
+        let behind = measured(move || lags.measure(&inputs)).await?;
+        Some(behind.into_iter().map(|(_, lag)| lag).sum())
+    }
+
+    fn show(&self, inputs: &Inputs) -> Result<(), LogError> {
+        for (topic, lag) in self.measure(inputs)? {
             let labels = [
-                ("application", application.clone()),
-                ("topic", info.name.to_string()),
+                ("application", inputs.application.clone()),
+                ("topic", topic),
             ];
             // Numbers of records are far below what a float tells exactly.
             #[expect(clippy::cast_precision_loss, reason = "a metric")]
             metrics::gauge!("input_lag_records", &labels).set(lag as f64);
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The lag of an application, by topic.
+    fn measure(&self, inputs: &Inputs) -> Result<Vec<(String, i64)>, LogError> {
+        let mut reader = self.log.reader(Isolation::ReadCommitted)?;
+        let topics = self.log.topics()?.into_iter();
+        let read = topics.filter(|info| inputs.topics.iter().any(|name| **name == *info.name));
+        let measure = |info: TopicInfo| {
+            let numbers = 0..info.partitions;
+            let partitions: Vec<_> = numbers
+                .map(|number| TopicPartition::new(&*info.name, number))
+                .collect();
+            let lag = lag(&*self.log, &mut *reader, &inputs.application, &partitions)?;
+            Ok((info.name.to_string(), lag))
+        };
+        read.map(measure).collect()
+    }
+}
+
+/// What `measure` answers, beside the requests that wait for nothing; `None` if the log does not.
+async fn measured<T: Send + 'static>(
+    measure: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(measure).await.ok()? {
+        Ok(measured) => Some(measured),
+        Err(error) => {
+            debug!(%error, "the lag is not known");
+            None
+        }
+    }
 }
 
 /// The records between what is committed and the end.

@@ -320,6 +320,10 @@ async fn put_category(
     Json(body): Json<CategoryBody>,
 ) -> Result<Response> {
     app.views.category(&key(&id)?).ok_or(Kind::NotFound)?;
+    let mut checks = Checks::new();
+    let is_same = body.id.as_ref().is_none_or(|named| *named == id);
+    checks.require(is_same, "/id", "mismatch", "the id of the address");
+    checks.done()?;
     let put = category(&id, body)?;
     ask_put(&app, &client, EventId::random(), put, false).await
 }

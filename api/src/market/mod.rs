@@ -37,6 +37,7 @@ use crate::http::problem::{Kind, Problem, Result, page};
 use crate::http::sse::Streams;
 use crate::http::{health, limits, request};
 use crate::live::cache::Cache;
+use crate::live::lag::Lags;
 use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_for};
 use crate::sql::Sql;
 
@@ -68,6 +69,8 @@ pub struct Market {
     pub gateways: Arc<dyn Gateways>,
     /// Decide about them.
     pub applications: Arc<[Application]>,
+    /// Knows how far they are behind.
+    pub lags: Lags,
     /// Counts requests.
     pub limits: RateLimits,
     idempotency: Idempotency,
@@ -89,6 +92,8 @@ pub struct Ports {
     pub gateways: Arc<dyn Gateways>,
     /// Decide about them: the topologies that run in this process.
     pub applications: Arc<[Application]>,
+    /// Knows how far they are behind.
+    pub lags: Lags,
 }
 
 impl Market {
@@ -109,6 +114,7 @@ impl Market {
             cache: ports.cache,
             gateways: ports.gateways,
             applications: ports.applications,
+            lags: ports.lags,
             sql,
             settings,
         }))

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use millrace_deploy::Kafka;
 
+/// The topics whose facts are numbered by what they happened to.
+const NUMBERED: &str = "order-events|inventory-events|payment-events";
+
+/// What the types of their facts begin with.
+const DOMAINS: [&str; 3] = ["order", "inventory", "payment"];
+
 /// A fact, by its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
@@ -13,13 +19,20 @@ pub(crate) struct Fact {
     pub(crate) seq: u64,
 }
 
-/// Every committed record of `topic`, in the order of its partitions.
-pub(crate) fn committed(kafka: &Kafka, topic: &str) -> Vec<Fact> {
+impl Fact {
+    /// The domain that it is a fact of: `order` of `order.created`.
+    fn domain(&self) -> &str {
+        self.kind.split('.').next().unwrap_or_default()
+    }
+}
+
+/// Every committed fact of orders, stock and payments, those of a partition in its order.
+pub(crate) fn committed(kafka: &Kafka) -> Vec<Fact> {
     let output = kafka
         .tool(&[
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
-            "--topic",
-            topic,
+            "--include",
+            NUMBERED,
             "--from-beginning",
             "--isolation-level",
             "read_committed",
@@ -60,17 +73,19 @@ fn parse(line: &str) -> Fact {
     }
 }
 
-/// What is not as it should be: each fact once, and those of each order numbered from 1 without a
-/// gap, in this order.
+/// What is not as it should be: facts of each domain, each once, and those of each order, SKU or
+/// order's payments numbered from 1 without a gap, in this order.
 pub(crate) fn findings(facts: &[Fact]) -> Vec<String> {
     let mut ids = BTreeMap::new();
-    let mut seqs: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut findings = Vec::new();
+    let mut seqs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let silent = |domain: &&str| !facts.iter().any(|fact| fact.domain() == *domain);
+    let silent = DOMAINS.into_iter().filter(silent);
+    let mut findings: Vec<_> = silent.map(|domain| format!("no {domain} facts")).collect();
     for fact in facts {
         if let Some(before) = ids.insert(&fact.id, fact) {
             findings.push(format!("{fact:?} was there before: {before:?}"));
         }
-        let last = seqs.entry(&fact.key).or_default();
+        let last = seqs.entry((fact.domain(), &fact.key)).or_default();
         if fact.seq != *last + 1 {
             findings.push(format!("{fact:?} follows number {last}"));
         }
@@ -86,4 +101,27 @@ pub(crate) fn count<'a>(facts: &'a [Fact], kind: &str) -> BTreeMap<&'a str, usiz
         *counts.entry(fact.key.as_str()).or_default() += 1;
     }
     counts
+}
+
+#[test]
+fn facts_that_are_repeated_or_missing_are_found() {
+    let fact = |kind: &str, seq| Fact {
+        key: "ord-1".to_owned(),
+        id: format!("{kind}-{seq}"),
+        kind: kind.to_owned(),
+        seq,
+    };
+    let whole = [
+        fact("order.created", 1),
+        fact("payment.initiated", 1),
+        fact("inventory.reserved", 1),
+        fact("payment.captured", 2),
+        fact("order.confirmed", 2),
+    ];
+    assert_eq!(findings(&whole), Vec::<String>::new());
+    let repeated = [&whole[..], &whole[4..]].concat();
+    assert_eq!(findings(&repeated).len(), 2, "its id and its number");
+    let gap = [&whole[..3], &[fact("payment.refunded", 3)]].concat();
+    assert!(findings(&gap)[0].ends_with("follows number 1"));
+    assert_eq!(findings(&whole[..1]).len(), 2, "no stock, no payments");
 }

@@ -1,7 +1,6 @@
 //! The market as a program on real servers: how it starts, how instances share the work, and what
 //! kills and stops do to it.
 
-mod drill;
 mod facts;
 mod group;
 mod kill;

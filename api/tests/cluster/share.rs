@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use millrace_deploy::market::audit::{Claims, settles};
-use millrace_deploy::market::{Load, Market};
+use millrace_deploy::market::{Load, Market, drill};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
-use crate::drill::{drill, offer, received};
 use crate::facts::{committed, count, findings};
 use crate::group::{Member, members, wait_until};
 use crate::servers::{LIMIT, REST, Servers};
@@ -34,8 +33,8 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
     let (survivor, mut victim) = (start(), start());
     let (shop, other) = (survivor.shop(), victim.shop());
     let admin = shop.admin().await.unwrap();
-    offer(&admin).await;
-    let load = Load::start(&[shop.clone(), other], drill(SEED)).await;
+    drill::offer(&admin).await.unwrap();
+    let load = Load::start(&[shop.clone(), other], drill::load(SEED)).await;
     let mut load = load.unwrap();
     block_in_place(|| wait_until(&servers.kafka, GROUP, shared));
     load.written_since(Instant::now(), LIMIT).await.unwrap();
@@ -52,7 +51,7 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
         buyers: &buyers,
         promises: &promises,
         admin: &admin,
-        received: &received(),
+        received: &drill::received(),
     };
     let outcomes = settles(&claims, REST).await;
     let outcomes = outcomes.unwrap_or_else(|error| panic!("{error:#}\n{}", survivor.log()));
@@ -65,7 +64,7 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
         assert!(line.contains("replayed=0"), "not from a standby: {line}");
     }
     assert_eq!(survivor.gave_up_state(), None);
-    let facts = block_in_place(|| committed(&servers.kafka, "order-events"));
+    let facts = block_in_place(|| committed(&servers.kafka));
     assert_eq!(findings(&facts), Vec::<String>::new());
     each_order_was_created_once(&facts, &promises.orders.concat());
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use millrace_avro::keys::Sku;
+use serde_json::{Value, json};
 
 use crate::support::{Market, lines, millrace, printed, refusal, run};
 
@@ -120,5 +121,35 @@ fn the_catalogue_and_the_topologies_need_no_market() {
             &["topology", "describe", "audit", "--format", format],
         );
         assert!(drawn.contains(shown), "{drawn}");
+    }
+    let views = printed(nowhere, &["topology", "describe", "views"]);
+    assert!(views.contains("(stores: [order-view])"), "{views}");
+}
+
+#[test]
+fn a_topology_as_json_has_its_nodes_and_what_leads_where() {
+    let nowhere = Path::new("/nonexistent/millrace");
+    let arguments = ["topology", "describe", "categories", "--format", "json"];
+    let drawn: Value = serde_json::from_str(&printed(nowhere, &arguments)).expect("JSON");
+    let part = &drawn["subtopologies"][0];
+    assert_eq!(part["global"], false);
+    let list = |name: &str| part[name].as_array().expect("a list").clone();
+    let (nodes, edges) = (list("nodes"), list("edges"));
+    let named = |name: &Value| nodes.iter().find(|node| node["name"] == *name);
+    // From the source along the edges to the store, and from there to every sink.
+    let source = nodes.iter().find(|node| node["role"] == "source");
+    let source = source.expect("a source");
+    assert_eq!(source["topic"], "category-commands");
+    let next = edges.iter().find(|edge| edge["from"] == source["name"]);
+    let decides = named(&next.expect("an edge")["to"]).expect("a node");
+    assert_eq!(
+        decides["stores"],
+        json!(["category-tree", "category-tree-deadlines"])
+    );
+    let sinks = nodes.iter().filter(|node| node["role"] == "sink");
+    let topics: Vec<_> = sinks.clone().map(|sink| &sink["topic"]).collect();
+    assert_eq!(topics, ["category-events", "command-replies", "categories"]);
+    for sink in sinks {
+        assert!(edges.iter().any(|edge| edge["to"] == sink["name"]));
     }
 }

@@ -140,6 +140,7 @@ async fn an_instance_that_still_reads_its_log_shows_carts_from_redis() {
         cache: Cache::open(Some(&redis.url())).unwrap(),
         gateways: Arc::new(NoGateways),
         applications: Arc::default(),
+        lags: first.lags.clone(),
     };
     let mut settings = first.settings.clone();
     settings.times.command_wait = Duration::from_secs(5);

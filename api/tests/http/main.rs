@@ -2,6 +2,9 @@
 
 mod accounts;
 mod cache;
+mod categories;
+mod facts;
+mod fulfilment;
 mod limits;
 mod market;
 mod orders;
@@ -9,6 +12,7 @@ mod pages;
 mod preconditions;
 mod protocol;
 mod registry;
+mod stock;
 mod streams;
 mod support;
 mod webhooks;

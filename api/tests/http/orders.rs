@@ -9,9 +9,19 @@ use crate::support::*;
 
 impl TestMarket {
     /// Puts a mug into the cart of the customer, who registers for it, and orders it.
-    async fn place(&self, email: &str, method: &str) -> (String, Value) {
+    pub(crate) async fn place(&self, email: &str, method: &str) -> (String, Value) {
+        self.place_many(email, method, 1).await
+    }
+
+    /// As [`place`](Self::place), `quantity` of it.
+    pub(crate) async fn place_many(
+        &self,
+        email: &str,
+        method: &str,
+        quantity: i64,
+    ) -> (String, Value) {
         let token = self.customer(email).await;
-        let item = json!({ "sku": "mug-red", "quantity": 1 });
+        let item = json!({ "sku": "mug-red", "quantity": quantity });
         let add = self.post("/api/cart/items", &item).bearer_auth(&token);
         expect(add, 200).await;
         let order = json!({ "payment_method": method, "shipping_address": { "city": "Bonn" } });
@@ -27,7 +37,12 @@ impl TestMarket {
             .await
     }
 
-    async fn settle(&self, token: &str, order: &Value, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn settle(
+        &self,
+        token: &str,
+        order: &Value,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Value {
         let path = format!("/api/orders/{}?wait=10", order["id"].as_str().unwrap());
         until("the order's end", || async {
             let order = expect(self.get(&path).bearer_auth(token), 200).await;

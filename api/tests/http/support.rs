@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::accounts::Role;
+use millrace_api::commands::dump;
 use millrace_api::config::{Options, Settings, Span};
 use millrace_api::gateway::BuiltInGateway;
 use millrace_api::outside::MailFolder;
@@ -12,6 +13,7 @@ use millrace_api::serve::{Ground, Instance, Outside};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::block_in_place;
 
 pub(crate) const ADMIN: &str = "admin@example.com";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -21,7 +23,7 @@ pub(crate) struct TestMarket {
     pub(crate) folder: TempDir,
     options: Options,
     pays: bool,
-    instance: Option<Instance>,
+    running: Option<(Instance, Ground)>,
     client: reqwest::Client,
 }
 
@@ -49,7 +51,7 @@ impl TestMarket {
             folder,
             options,
             pays: false,
-            instance: None,
+            running: None,
             client,
         };
         market.restart().await;
@@ -77,19 +79,39 @@ impl TestMarket {
             false => None,
         };
         let outside = Outside { gateway, mailer };
-        let instance = Instance::start(settings, ground, outside).await.unwrap();
+        let instance = Instance::start(settings, ground.clone(), outside).await;
+        let instance = instance.unwrap();
         instance.running().await.unwrap();
-        self.instance = Some(instance);
+        self.running = Some((instance, ground));
     }
 
     pub(crate) async fn stop(&mut self) {
-        if let Some(instance) = self.instance.take() {
+        if let Some((instance, _ground)) = self.running.take() {
             instance.stop().await.unwrap();
         }
     }
 
     pub(crate) fn instance(&self) -> &Instance {
-        self.instance.as_ref().expect("the market runs")
+        let (instance, _) = self.running.as_ref().expect("the market runs");
+        instance
+    }
+
+    /// The first committed record of `topic` that is the one, once there is one: as `log dump`
+    /// prints it.
+    pub(crate) async fn record(&self, topic: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        until(topic, || async {
+            self.records(topic).into_iter().find(|record| is_it(record))
+        })
+        .await
+    }
+
+    /// The committed records of `topic`, as `log dump` prints them.
+    pub(crate) fn records(&self, topic: &str) -> Vec<Value> {
+        let (_, ground) = self.running.as_ref().expect("the market runs");
+        let mut lines = Vec::new();
+        block_in_place(|| dump(ground, topic, false, &mut lines)).unwrap();
+        let lines = serde_json::Deserializer::from_slice(&lines).into_iter();
+        lines.collect::<Result<_, _>>().unwrap()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -127,6 +149,10 @@ impl TestMarket {
         let body = json!({ "email": email, "password": PASSWORD });
         let answer = expect(self.post("/api/auth/login", &body), 200).await;
         answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
+        self.request(Method::DELETE, path)
     }
 
     /// A category, a product `mug` with the SKU `mug-red` at 10.00 EUR, and `stock` of it.

@@ -1,4 +1,5 @@
-//! Whether every promise was kept, and money and goods add up: seen from outside, over HTTP.
+//! Whether every promise was kept, and money and goods add up: seen from outside, over HTTP, and by
+//! the market's own auditor.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-use super::{Buyer, Charge, Order, Promises, Shop};
+use super::{Audited, Buyer, Charge, Order, Promises, Shop};
 
 /// The pause between two looks at a market that settles.
 const LOOK: Duration = Duration::from_millis(100);
@@ -41,7 +42,8 @@ pub struct Claims<'a> {
 /// How the orders ended.
 pub type Outcomes = BTreeMap<String, usize>;
 
-/// Waits until every order has settled and everything adds up; how many orders ended where.
+/// Waits until every order has settled, everything adds up, and the market's own auditor has heard
+/// everything and found nothing; how many orders ended where.
 ///
 /// # Errors
 /// What does not add up, when it does not within `limit`.
@@ -89,6 +91,7 @@ pub async fn look(claims: &Claims<'_>) -> Result<(Outcomes, Vec<String>)> {
     }
     money(&orders, &claims.shop.ledger().await?, &mut findings);
     goods(claims, &orders, &mut findings).await?;
+    auditor(&claims.admin.audited().await?, &mut findings);
     Ok((outcomes, findings))
 }
 
@@ -177,4 +180,19 @@ async fn goods(claims: &Claims<'_>, orders: &[Order], findings: &mut Vec<String>
         }
     }
     Ok(())
+}
+
+/// The market's own auditor has heard every fact, and none contradicts another.
+fn auditor(audited: &Audited, findings: &mut Vec<String>) {
+    match audited.behind {
+        Some(0) => {}
+        Some(behind) => findings.push(format!("the auditor has not heard {behind} records yet")),
+        None => findings.push("nobody knows how far the auditor is".to_owned()),
+    }
+    let found = audited.items.iter().map(|violation| {
+        let (invariant, about) = (violation.invariant, &violation.about);
+        let detail = &violation.detail;
+        format!("the auditor: invariant {invariant} does not hold for {about}: {detail}")
+    });
+    findings.extend(found);
 }

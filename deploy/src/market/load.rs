@@ -63,7 +63,7 @@ pub struct Load {
     buyers: Vec<Buyer>,
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<Result<()>>>,
-    /// When the youngest of the writes that were acknowledged began.
+    /// When the youngest of the writes that were decided began.
     written: watch::Receiver<Instant>,
 }
 
@@ -125,7 +125,8 @@ impl Load {
         self.shared.lock().clone()
     }
 
-    /// Waits until a write that began at `since` or later is acknowledged: the market commits.
+    /// Waits until a write that began at `since` or later is decided, and not only accepted: the
+    /// market commits.
     pub async fn written_since(&mut self, since: Instant, limit: Duration) -> Result<()> {
         let written = self.written.wait_for(|began| *began >= since);
         let written = timeout(limit, written).await;
@@ -204,7 +205,7 @@ impl Shopper {
             let began = Instant::now();
             match self.ask(ask).await {
                 Ok(answer) if self.is_final(&answer) => {
-                    if answer.status < 300 {
+                    if answer.is_decided() {
                         self.shared.written.send_if_modified(|last| {
                             let later = began > *last;
                             *last = began.max(*last);

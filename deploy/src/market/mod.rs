@@ -6,13 +6,20 @@
 //! | [`Market`] | the process, in a folder and on a port of its own |
 //! | [`Shop`], [`Buyer`] | a client of its API, and one with an account |
 //! | [`Load`] | buyers who go on buying, and what was promised to them |
+//! | [`drill`] | what such buyers are offered |
+//! | [`kills`] | kills at random moments, and the way back |
 //! | [`audit`] | whether every promise was kept, and money and goods add up |
 
 pub mod audit;
+pub mod drill;
+pub mod kills;
 mod load;
 mod process;
 mod shop;
 
 pub use load::{Dice, Load, LoadOptions, Promises};
 pub use process::{ADMIN, Market, MarketOptions, PASSWORD};
-pub use shop::{Answer, Buyer, Charge, Line, Money, Movement, Order, Shop, Step, Stock, Totals};
+pub use shop::{
+    Answer, Audited, Buyer, Charge, Line, Money, Movement, Order, Shop, Step, Stock, Totals,
+    Violation,
+};

@@ -108,11 +108,33 @@ pub struct Movement {
     pub delta: i64,
 }
 
+/// What the market's own auditor has found.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Audited {
+    /// How much it has not heard yet; `None` where the instance does not know.
+    pub behind: Option<i64>,
+    /// The latest contradictions.
+    pub items: Vec<Violation>,
+}
+
+/// A contradiction between facts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Violation {
+    /// The number of the invariant.
+    pub invariant: i32,
+    /// The order or SKU.
+    pub about: String,
+    /// What contradicts what.
+    pub detail: String,
+}
+
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status of HTTP.
     pub status: u16,
+    /// Whether it is the first answer to its idempotency key again.
+    pub replayed: bool,
     /// The body, null when there is none.
     pub body: Value,
 }
@@ -125,9 +147,20 @@ impl Answer {
     pub async fn to(request: RequestBuilder) -> Result<Self> {
         let response = request.send().await?;
         let status = response.status().as_u16();
+        let replayed = response.headers().contains_key("idempotent-replayed");
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Self { status, body })
+        Ok(Self {
+            status,
+            replayed,
+            body,
+        })
+    }
+
+    /// Whether it tells what was decided and committed for this very request: not that the decision
+    /// takes longer, nor what was decided for an earlier one.
+    pub fn is_decided(&self) -> bool {
+        matches!(self.status, 200 | 201) && !self.replayed
     }
 
     /// The code of a problem; empty for what is none.
@@ -342,5 +375,10 @@ impl Buyer {
         self.get(&format!("/api/admin/inventory/{sku}"))
             .await?
             .expect(200)
+    }
+
+    /// As the administrator: what the market's own auditor has found.
+    pub async fn audited(&self) -> Result<Audited> {
+        self.get("/api/admin/audit").await?.expect(200)
     }
 }

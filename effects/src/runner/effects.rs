@@ -58,6 +58,16 @@ impl Effects {
         self
     }
 
+    /// Every name under which the application keeps data: for a golden file of durable names, as
+    /// [`Topology::durable_names`](millrace_streams::Topology::durable_names). Sorted.
+    pub fn durable_names(&self) -> Vec<String> {
+        let application = &self.application;
+        vec![
+            format!("group {application}"),
+            format!("topic {}", dead_letter_topic(application)),
+        ]
+    }
+
     /// Takes a seat in the group, and answers the worker that it is for: for tests and simulation,
     /// which drive it step by step. `instance` tells this process apart from the others, and is the
     /// same after a restart.

@@ -6,6 +6,7 @@
 mod describe;
 mod graph;
 mod instance;
+mod parts;
 mod stores;
 mod subtopology;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub(crate) use graph::{Graph, Node, NodeId, NodeKind};
 pub(crate) use instance::{Building, Hooks, Instance, Locator, Places, Source};
+pub use parts::{Part, PartNode, Role};
 pub(crate) use stores::{GlobalDefinition, RecordCheck, StoreDefinition};
 pub(crate) use subtopology::Subtopology;
 

@@ -1,45 +1,28 @@
 //! The repository stands alone: it builds and reads the same on a machine that has nothing else.
 
+use std::net::Ipv4Addr;
+
 use super::{Finding, Rule};
 use crate::repository::{File, Repository, lines_with};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
-        name: "no registry hosts",
-        why: "which mirror serves the packages is the machine's business",
-        check: registry_hosts,
-    },
-    Rule {
         name: "no outside paths",
         why: "a path that leaves the repository points to nothing on the next machine",
         check: outside_paths,
     },
-];
-
-/// Spelled in pieces, so that this file keeps the rule.
-const HOSTS: [&str; 9] = [
-    concat!("crates", ".io"),
-    concat!("repo.maven", ".apache.org"),
-    concat!("maven", ".org"),
-    concat!("sonatype", ".org"),
-    concat!("pypi", ".org"),
-    concat!("npmjs", ".org"),
-    concat!("proxy.golang", ".org"),
-    concat!("deb.debian", ".org"),
-    concat!("archive.ubuntu", ".com"),
+    Rule {
+        name: "no local hosts",
+        why: "a name or an address of one network means nothing, or something else, on the next",
+        check: local_hosts,
+    },
 ];
 
 /// First folders of paths that exist on one machine only.
-const PRIVATE: [&str; 6] = ["root", "home", "Users", "work", "mnt", "media"];
+const PRIVATE: [&str; 4] = ["root", "home", "Users", "tmp"];
 
-fn registry_hosts(repository: &Repository) -> Vec<Finding> {
-    let findings = repository.files.iter().flat_map(|file| {
-        HOSTS.into_iter().flat_map(|host| {
-            Finding::at_lines(file, file.text_lines(host), &format!("names '{host}'"))
-        })
-    });
-    findings.collect()
-}
+/// How names of hosts end that one network only knows.
+const LOCAL: [&str; 5] = [".local", ".localdomain", ".lan", ".internal", ".corp"];
 
 fn outside_paths(repository: &Repository) -> Vec<Finding> {
     let findings = repository.files.iter().flat_map(|file| {
@@ -75,6 +58,29 @@ fn climbs(line: &str) -> usize {
         (rest.len() - rest.trim_start_matches(up).len()) / up.len()
     });
     runs.max().unwrap_or_default()
+}
+
+fn local_hosts(repository: &Repository) -> Vec<Finding> {
+    let findings = repository.files.iter().flat_map(|file| {
+        let lines = lines_with(&file.text, |line| hosts(line).any(is_local));
+        Finding::at_lines(file, lines, "names a host of one network")
+    });
+    findings.collect()
+}
+
+/// The hosts of the URLs in a line, without user and port.
+fn hosts(line: &str) -> impl Iterator<Item = &str> {
+    line.split("://").skip(1).map(|rest| {
+        let is_end = |c: char| !(c.is_alphanumeric() || ".-_@".contains(c));
+        let host = rest.split(is_end).next().unwrap_or_default();
+        host.rsplit('@').next().unwrap_or_default()
+    })
+}
+
+/// Whether only one network knows the host. The machine itself is the same name everywhere.
+fn is_local(host: &str) -> bool {
+    let address = host.parse::<Ipv4Addr>();
+    LOCAL.iter().any(|end| host.ends_with(end)) || address.is_ok_and(|it| it.is_private())
 }
 
 /// How many folders lie between the root and the file.
@@ -114,6 +120,23 @@ mod tests {
             finds("a.md", &["GET https:", "", "shop", "home", "x"].join("/")),
             0
         );
-        assert_eq!(finds("a.md", "POST /orders/work"), 0);
+        assert_eq!(finds("a.md", "POST /orders/home"), 0);
+    }
+
+    #[test]
+    fn a_host_of_one_network_is_found_and_the_machine_itself_is_not() {
+        let url = |host: &str| ["see http:", "", host, "x"].join("/");
+        let is_found = |host: &str| hosts(&url(host)).any(is_local);
+        for host in [
+            "me@10.1.2.3:80",
+            "192.168.0.1",
+            "build.corp:8080",
+            "a.local",
+        ] {
+            assert!(is_found(host), "{host}");
+        }
+        for host in ["127.0.0.1:80", "localhost", "maven.apache.org", "8.8.8.8"] {
+            assert!(!is_found(host), "{host}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use millrace_avro::keys::{OrderId, ShipmentId, Sku};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{decide, visible};
+use super::{decide, reached, visible};
 use crate::http::auth::Admin;
 use crate::http::extract::Path;
 use crate::http::idempotency::Idempotent;
@@ -19,7 +19,7 @@ use crate::http::json::{Checks, Object};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::market::{App, Market, accepted, created, key};
-use crate::ports::{Message, ViewKey};
+use crate::ports::Message;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,17 +97,20 @@ async fn ask_ship(app: &Market, meta: Meta, request: OrderShipmentRequested) -> 
     let reply = app
         .ask(meta, message, app.settings.times.command_wait)
         .await?;
-    let look = || {
-        let order = app.views.order(&id)?.view;
-        let mut shipments = order.shipments.iter();
-        shipments.find(|it| it.shipment_id == shipment_id).cloned()
-    };
-    let shown = match reply {
-        Some(_) => app.settled(&ViewKey::Order(id.clone()), look).await,
+    let decided = match reply {
+        Some(reply) => reached(app, &id, reply.version).await,
         None => None,
     };
-    Ok(match shown {
-        Some(shipment) => created(&location, Answer(shipment)),
-        None => accepted(&location, Answer(json!({ "shipment_id": shipment_id }))),
-    })
+    let Some(order) = decided else {
+        let body = json!({ "shipment_id": shipment_id });
+        return Ok(accepted(&location, Answer(body)));
+    };
+    let mut shipments = order.shipments.iter();
+    match shipments.find(|it| it.shipment_id == shipment_id) {
+        Some(shipment) => Ok(created(&location, Answer(shipment))),
+        // An order whose goods have all left takes no notice.
+        None => Err(Problem::new(Kind::IllegalTransition)
+            .with("reason", "nothing-to-ship")
+            .with("allowed", &order.allowed_actions)),
+    }
 }

@@ -3,6 +3,7 @@
 mod checkout;
 mod fulfilment;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Answer;
@@ -231,11 +232,15 @@ async fn decide(
             shown(app, &visible(app, client, id)?.view).await?,
         ));
     };
-    let look = || {
-        app.views
-            .order(id)
-            .filter(|seen| seen.view.version >= reply.version)
-    };
-    app.settled(&ViewKey::Order(id.clone()), look).await;
+    reached(app, id, reply.version).await;
     shown(app, &visible(app, client, id)?.view).await
+}
+
+/// The order as a decision left it, or later; `None` when that is not seen in time.
+async fn reached(app: &Market, id: &OrderId, version: i64) -> Option<Arc<OrderView>> {
+    let look = || {
+        let seen = app.views.order(id)?;
+        (seen.view.version >= version).then_some(seen.view)
+    };
+    app.settled(&ViewKey::Order(id.clone()), look).await
 }
