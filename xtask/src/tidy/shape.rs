@@ -1,7 +1,7 @@
 //! The shape of the sources: how a file opens, how long it is, and what is never left in it.
 
 use super::{Finding, Rule};
-use crate::repository::{File, Repository, has_word, lines_with};
+use crate::repository::{Repository, has_word, lines_with};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -123,6 +123,7 @@ fn lints(repository: &Repository) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repository::File;
 
     fn of_file(path: &str, text: &str) -> Repository {
         Repository {
