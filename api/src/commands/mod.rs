@@ -48,8 +48,16 @@ pub fn run(command: Command, settings: &Settings, out: &mut dyn Write) -> Result
         Command::Replay { topic, dry_run } => {
             replay::replay(&ground(settings)?, &topic, dry_run, out)
         }
-        Command::Reset { yes, accounts } => {
-            let asked = reset::Asked { yes, accounts };
+        Command::Reset {
+            yes,
+            accounts,
+            lose_history,
+        } => {
+            let asked = reset::Asked {
+                yes,
+                accounts,
+                lose_history,
+            };
             reset::reset(settings, asked, &mut io::stdin().lock(), out)
         }
     };

@@ -49,6 +49,10 @@ pub enum Command {
     /// Their input is read again from the first record; their changelogs, repartition topics and
     /// local stores are deleted. Other topics, dead letters, schemas and accounts stay. What is
     /// deleted is said first, and asked for.
+    ///
+    /// Commands are kept for 7 days, events for 7 or 30: on an older market stock, catalogue and
+    /// orders cannot be made again from what is left. So a topology whose input has lost its first
+    /// records is refused, unless `--lose-history` is given.
     Reset {
         /// Ask nothing.
         #[arg(long)]
@@ -56,6 +60,9 @@ pub enum Command {
         /// Delete the embedded database of accounts as well.
         #[arg(long)]
         accounts: bool,
+        /// Let topologies begin anew without what the deleted records of their input said.
+        #[arg(long)]
+        lose_history: bool,
     },
 }
 
