@@ -37,8 +37,9 @@ impl TestMarket {
     }
 
     /// What the gateway has kept of an order: captured less refunded.
-    async fn kept(&self, order: &Value) -> i64 {
-        let ledger = expect(self.get("/simulator/ledger"), 200).await;
+    async fn kept(&self, admin: &str, order: &Value) -> i64 {
+        let ledger = self.get("/simulator/ledger").bearer_auth(admin);
+        let ledger = expect(ledger, 200).await;
         let charges = ledger["items"].as_array().unwrap().clone();
         let ours = charges.iter().filter(|c| c["order_id"] == order["id"]);
         let kept = |c: &Value| {
@@ -78,14 +79,14 @@ async fn each_payment_method_of_the_simulator_does_what_its_name_says() {
             (&json!("confirmed"), &json!("order.confirmed")),
             "{method}: {order}"
         );
-        assert_eq!(market.kept(&order).await, 1000, "{method}");
+        assert_eq!(market.kept(&admin, &order).await, 1000, "{method}");
     }
     assert_eq!(market.reserved(&admin).await, 5);
     for method in ["pm_decline", "pm_unheard_of"] {
         let order = market.buy(&format!("{method}@example.com"), method).await;
         assert_eq!(order["status"], "payment_failed");
         assert_eq!(last_event(&order), "order.payment_failed");
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     until("the reservations' release", || async {
         (market.reserved(&admin).await == 5).then_some(())
@@ -97,12 +98,12 @@ async fn each_payment_method_of_the_simulator_does_what_its_name_says() {
 async fn webhooks_that_come_twice_late_and_out_of_order_move_nothing_more() {
     let (market, admin) = TestMarket::paying(9, |_| ()).await;
     let delivery = json!({ "copies": 3, "delay_ms": 20, "hold_ms": 200 });
-    expect(market.put("/simulator/webhooks", &delivery), 204).await;
-    problem(
-        market.put("/simulator/webhooks", &json!({ "copies": 99 })),
-        422,
-    )
-    .await;
+    let webhooks = |body: &Value| {
+        let request = market.put("/simulator/webhooks", body);
+        request.bearer_auth(&admin)
+    };
+    expect(webhooks(&delivery), 204).await;
+    problem(webhooks(&json!({ "copies": 99 })), 422).await;
     for method in ["pm_ok", "pm_requires_action"] {
         let (token, placed) = market.place(&format!("{method}@example.com"), method).await;
         let paid = |order: &Value| order["payment_status"] == "captured";
@@ -116,7 +117,7 @@ async fn webhooks_that_come_twice_late_and_out_of_order_move_nothing_more() {
         expect(refund, 201).await;
         let back = |order: &Value| order["payment_status"] == "refunded";
         let order = market.settle(&token, &order, back).await;
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     let forged = market.post("/api/webhooks/payments/simulator", &json!({}));
     assert_eq!(problem(forged, 401).await["code"], "invalid-signature");
@@ -146,7 +147,7 @@ async fn money_that_comes_after_the_end_of_an_order_goes_back() {
     let expired = market.settle(&eve, &expired, is_back).await;
     assert_eq!(expired["status"], "expired");
     for order in [cancelled, expired] {
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     assert_eq!(market.reserved(&admin).await, 0);
 }
@@ -174,7 +175,7 @@ async fn a_refund_takes_what_is_left_and_no_more() {
     expect(refund(600, "c"), 201).await;
     problem(refund(1, "d"), 422).await;
     until("both refunds", || async {
-        (market.kept(&order).await == 0).then_some(())
+        (market.kept(&admin, &order).await == 0).then_some(())
     })
     .await;
 }
@@ -215,4 +216,25 @@ async fn an_order_for_later_is_accepted_at_once_in_the_shape_of_an_order() {
     for (name, value) in accepted.as_object().unwrap() {
         assert!(!order[name].is_null() && !value.is_null(), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_is_shown_to_and_told_by_administrators_only() {
+    let (market, admin) = TestMarket::paying(1, |_| ()).await;
+    let ada = market.customer("ada@example.com").await;
+    let off = json!({ "copies": 0 });
+    for (role, status) in [(None, 401), (Some(&ada), 403)] {
+        for request in [
+            market.get("/simulator/ledger"),
+            market.put("/simulator/webhooks", &off),
+        ] {
+            let request = match role {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            };
+            problem(request, status).await;
+        }
+    }
+    let ledger = market.get("/simulator/ledger").bearer_auth(&admin);
+    assert_eq!(expect(ledger, 200).await["items"], json!([]));
 }

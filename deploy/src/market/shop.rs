@@ -215,15 +215,14 @@ impl Shop {
         })
     }
 
-    /// Every charge that the gateway simulator knows.
+    /// Every charge that the gateway simulator knows, as it tells the administrator.
     pub async fn ledger(&self) -> Result<Vec<Charge>> {
         #[derive(Deserialize)]
         struct Ledger {
             items: Vec<Charge>,
         }
-        let ledger: Ledger = Answer::to(self.get("/simulator/ledger"))
-            .await?
-            .expect(200)?;
+        let answer = self.admin().await?.get("/simulator/ledger").await?;
+        let ledger: Ledger = answer.expect(200)?;
         Ok(ledger.items)
     }
 }
