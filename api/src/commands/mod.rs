@@ -74,6 +74,7 @@ fn unless_nobody_reads(error: anyhow::Error) -> Result<()> {
 
 /// The log and the registry, which must have been served before.
 fn ground(settings: &Settings) -> Result<Ground> {
+    settings.check_log()?;
     if settings.kafka.is_none() && !settings.data.join("log").is_dir() {
         let folder = settings.data.display();
         bail!("folder `{folder}` holds no log; name the one that was served with `--data`");
