@@ -319,12 +319,30 @@ fn refusal(reply: &CommandReply) -> Problem {
     if kind == Kind::NotFound {
         return kind.into();
     }
-    let problem = Problem::new(kind)
-        .with("reason", code)
-        .with("allowed", &reply.allowed);
+    let problem = match kind {
+        Kind::InvalidFields => {
+            let (pointer, field) = refused_field(code);
+            let detail = reply.detail.as_deref().unwrap_or(kind.title());
+            Problem::field(pointer, field, detail)
+        }
+        _ => Problem::new(kind),
+    };
+    let problem = problem.with("reason", code).with("allowed", &reply.allowed);
     match &reply.detail {
         Some(detail) => problem.detail(detail),
         None => problem,
+    }
+}
+
+/// Where the field stands that a refusal is about, and what is wrong with it; the whole body where
+/// the rule does not say.
+fn refused_field(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "unknown-category" => ("/parent_id", "unknown-category"),
+        "invalid-quantity" => ("/quantity", "range"),
+        "invalid-delta" => ("/delta", "range"),
+        "invalid-shipment" => ("/items", "invalid"),
+        _ => ("", "invalid"),
     }
 }
 

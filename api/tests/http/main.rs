@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cache;
+mod fields;
 mod limits;
 mod market;
 mod orders;

@@ -238,3 +238,26 @@ async fn the_simulator_is_shown_to_and_told_by_administrators_only() {
     let ledger = market.get("/simulator/ledger").bearer_auth(&admin);
     assert_eq!(expect(ledger, 200).await["items"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_shown_the_actions_of_their_role_and_administrators_every_order() {
+    let (market, admin) = TestMarket::paying(5, |_| ()).await;
+    let (ada, eve) = ("ada@example.com", "eve@example.com");
+    let (adas, eves) = (
+        market.buy(ada, "pm_ok").await,
+        market.buy(eve, "pm_ok").await,
+    );
+    assert_eq!(adas["allowed_actions"], json!(["cancel"]));
+    let path = format!("/api/orders/{}", adas["id"].as_str().unwrap());
+    let shown = expect(market.get(&path).bearer_auth(&admin), 200).await;
+    assert_eq!(shown["allowed_actions"], json!(["cancel", "ship"]));
+
+    let first = market.get("/api/admin/orders?limit=1").bearer_auth(&admin);
+    let first = expect(first, 200).await;
+    assert_eq!(first["items"][0]["id"], eves["id"], "the newest first");
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = format!("/api/admin/orders?limit=1&cursor={cursor}");
+    let second = expect(market.get(&second).bearer_auth(&admin), 200).await;
+    assert_eq!(second["items"][0]["id"], adas["id"]);
+    assert_eq!(second["next_cursor"], Value::Null);
+}
