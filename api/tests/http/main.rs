@@ -10,6 +10,7 @@ mod pages;
 mod preconditions;
 mod protocol;
 mod registry;
+mod routes;
 mod streams;
 mod support;
 mod webhooks;
