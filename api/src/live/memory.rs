@@ -43,6 +43,9 @@ pub enum Change {
     Payment(PaymentId, PaymentView),
 }
 
+/// Times of creation and ids.
+type Orders = BTreeSet<(String, OrderId)>;
+
 type Map<K, V> = RwLock<BTreeMap<K, Seen<V>>>;
 
 /// Views in memory.
@@ -53,8 +56,8 @@ pub struct MemoryViews {
     categories: Map<CategoryId, CategoryView>,
     carts: Map<CartId, CartView>,
     orders: Map<OrderId, OrderView>,
-    /// Times of creation and ids of orders, by user, and of all orders.
-    orders_of: RwLock<HashMap<Option<UserId>, BTreeSet<(String, OrderId)>>>,
+    /// Orders, by user, and those of everybody.
+    orders_of: RwLock<HashMap<Option<UserId>, Orders>>,
     stock: Map<Sku, StockView>,
     payments: Map<PaymentId, PaymentView>,
     /// What the auditor has found.

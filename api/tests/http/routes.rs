@@ -110,13 +110,10 @@ async fn a_documented_route_is_open_to_those_who_are_documented() {
 /// The code of the problem that is answered; null for none.
 async fn code(request: reqwest::RequestBuilder) -> Value {
     let response = request.send().await.unwrap();
-    match response
-        .headers()
-        .get("content-type")
-        .map(|it| it.as_bytes())
-    {
-        Some(b"application/problem+json") => body(response).await["code"].clone(),
-        _ => Value::Null,
+    let kind = response.headers().get("content-type");
+    match kind.is_some_and(|kind| kind == "application/problem+json") {
+        true => body(response).await["code"].clone(),
+        false => Value::Null,
     }
 }
 
