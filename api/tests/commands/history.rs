@@ -1,4 +1,4 @@
-//! A topology whose input has lost its first records does not begin anew by mistake.
+//! What commands refuse because it cannot be taken back.
 
 use std::path::Path;
 
@@ -47,6 +47,9 @@ async fn a_reset_that_would_lose_what_is_deleted_from_the_input_has_to_be_asked_
     }
     let held = lines(folder, &["state", "dump", "stock-by-sku"]);
     assert_eq!(held[0]["value"]["sku"], "mug-red", "nothing is lost yet");
+
+    let refused = refusal(&run(folder, &["replay", "inventory-events"]));
+    assert!(refused.contains("takes no dead letters"), "{refused}");
 
     let told = printed(folder, &["reset", "--yes", "--only", "carts"]);
     assert!(told.contains("`carts` begins anew"), "{told}");
