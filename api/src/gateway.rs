@@ -26,8 +26,9 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
+use crate::http::auth::Admin;
 use crate::http::json::{Checks, Raw, parse};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::ledger::SqlLedger;
 use crate::market::App;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
@@ -128,36 +129,22 @@ impl BuiltInGateway {
             .deliver_to(Arc::new(InProcess { gateway, commands }));
     }
 
-    /// `GET /simulator/ledger`, and `PUT /simulator/webhooks` to have webhooks sent twice, late, out
-    /// of order or not at all.
+    /// `GET /simulator/ledger`, open to all: it stands for a gateway's own books, beside the market
+    /// and its accounts, and holds no real money. `PUT /simulator/webhooks` has webhooks sent twice,
+    /// late, out of order or not at all, for administrators.
     pub fn router(&self) -> axum::Router<App> {
         let simulator = self.simulator.clone();
-        let ledger = move || {
-            let simulator = simulator.clone();
-            async move {
-                let caught_up = simulator.catch_up().await;
-                caught_up
-                    .map(|()| Json(simulator.ledger()))
-                    .map_err(|error| {
-                        tracing::warn!(%error, "the ledger does not answer");
-                        StatusCode::SERVICE_UNAVAILABLE
-                    })
-            }
+        let ledger = async move || {
+            simulator.catch_up().await.map_err(|error| {
+                tracing::warn!(%error, "the ledger does not answer");
+                Problem::new(Kind::Unavailable).retry_after(1)
+            })?;
+            Ok::<_, Problem>(Json(simulator.ledger()))
         };
         let simulator = self.simulator.clone();
-        let deliver = async move |Raw(body): Raw| -> Result<StatusCode, Problem> {
+        let deliver = async move |_: Admin, Raw(body): Raw| -> Result<StatusCode, Problem> {
             let delivery: Delivery = parse(&body)?;
-            let mut checks = Checks::new();
-            let copies = delivery.copies <= COPIES_MAX;
-            checks.require(copies, "/copies", "range", &format!("at most {COPIES_MAX}"));
-            for (place, ms) in [
-                ("/delay_ms", delivery.delay_ms),
-                ("/hold_ms", delivery.hold_ms),
-            ] {
-                let message = format!("at most {LATE_MS_MAX}");
-                checks.require(ms <= LATE_MS_MAX, place, "range", &message);
-            }
-            checks.done()?;
+            check_delivery(&delivery)?;
             simulator.set_delivery(delivery);
             Ok(StatusCode::NO_CONTENT)
         };
@@ -173,6 +160,20 @@ impl BuiltInGateway {
             _ => WebhookError::Signature,
         })
     }
+}
+
+fn check_delivery(delivery: &Delivery) -> Result<(), Problem> {
+    let mut checks = Checks::new();
+    let copies = delivery.copies <= COPIES_MAX;
+    checks.require(copies, "/copies", "range", &format!("at most {COPIES_MAX}"));
+    for (place, ms) in [
+        ("/delay_ms", delivery.delay_ms),
+        ("/hold_ms", delivery.hold_ms),
+    ] {
+        let message = format!("at most {LATE_MS_MAX}");
+        checks.require(ms <= LATE_MS_MAX, place, "range", &message);
+    }
+    checks.done()
 }
 
 async fn shared(url: &str, options: SimulatorOptions) -> Result<Simulator> {

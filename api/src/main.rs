@@ -1,17 +1,16 @@
 //! The program `millrace`.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 use clap::error::ErrorKind;
 use millrace_api::commands;
 use millrace_api::config::{Cli, Command, Settings, one_line};
 use millrace_api::gateway::{BuiltInGateway, signing_secret};
 use millrace_api::outside::MailFolder;
-use millrace_api::serve::{Ground, Instance, Outside, entries};
+use millrace_api::serve::{Ground, Instance, Outside, bind, entries, say};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 const LOGGED: &str = "info,lsm_tree=warn,fjall=warn,sqlx=warn";
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error)
             if matches!(
@@ -31,6 +30,7 @@ fn main() -> ExitCode {
             error.print().ok();
             return ExitCode::SUCCESS;
         }
+        Err(error) if is_half_a_command(error.kind()) => return help_on_it(),
         Err(error) => return failed(&one_line(&error)),
     };
     let settled = cli.settle().map_err(anyhow::Error::from);
@@ -41,6 +41,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether a word such as `log` needs another one, which is not there.
+fn is_half_a_command(kind: ErrorKind) -> bool {
+    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+    matches!(
+        kind,
+        DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand
+    )
+}
+
+/// Shows which words there are.
+fn help_on_it() -> ExitCode {
+    let arguments = std::env::args_os().chain(["--help".into()]);
+    match Cli::read(arguments) {
+        Err(help) => failed(help.to_string().trim_end()),
+        Ok(_) => ExitCode::from(2),
+    }
+}
+
 /// Whether a reader such as `head` has seen enough.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<std::io::Error>();
@@ -48,7 +66,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn failed(line: &str) -> ExitCode {
-    eprintln!("{line}");
+    // To nobody, if nobody reads.
+    writeln!(std::io::stderr(), "{line}").ok();
     ExitCode::from(2)
 }
 
@@ -69,6 +88,8 @@ fn log_to_stderr(level: &str) {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // It would tell of a log that nobody reads in that same log, and panic.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -78,16 +99,20 @@ fn serve(settings: Settings) -> Result<()> {
     // A name that nobody knows is refused before anything is made.
     entries(&settings)?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let mailer = Arc::new(MailFolder::new(settings.data.join("mail")));
-        // First, for it keeps other processes out of the folder that the rest opens files in.
+        // Before anything is made: an address that is taken stays taken.
+        let socket = bind(settings.listen)?;
+        let mails = settings.data.join("mail");
+        let mailer = Arc::new(MailFolder::new(mails.clone()));
+        // Then this, for it keeps other processes out of the folder that the rest opens files in.
         let ground = Ground::open(&settings)?;
         let gateway = BuiltInGateway::open(&settings, &signing_secret(&settings)?).await?;
         let outside = Outside {
             gateway: Some(gateway),
             mailer,
         };
-        let instance = Instance::start(settings, ground, outside).await?;
-        println!("serving http://{}", instance.address());
+        let instance = Instance::start_at(socket, settings, ground, outside).await?;
+        tracing::info!(mails = %mails.display(), "mails are written to files; payments are simulated");
+        say(&format!("serving http://{}", instance.address()));
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,

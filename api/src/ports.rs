@@ -166,18 +166,19 @@ pub trait Views: Send + Sync + fmt::Debug {
     fn cart(&self, id: &CartId) -> Option<Seen<CartView>>;
     /// An order.
     fn order(&self, id: &OrderId) -> Option<Seen<OrderView>>;
-    /// At most `limit` orders of `user`, newest first, that are older than `before`: the time of
-    /// creation, and the id among equals.
+    /// At most `limit` orders of `user`, or of everybody, newest first, that are older than `before`:
+    /// the time of creation, and the id among equals.
     fn orders_of(
         &self,
-        user: &UserId,
+        user: Option<&UserId>,
         before: Option<&(String, OrderId)>,
         limit: usize,
     ) -> Vec<Arc<OrderView>>;
-    /// The order of `user` that is `steps` newer than the one at `place`, if there are so many.
+    /// The order of `user`, or of anybody, that is `steps` newer than the one at `place`, if there
+    /// are so many.
     fn newer_order(
         &self,
-        user: &UserId,
+        user: Option<&UserId>,
         place: &(String, OrderId),
         steps: usize,
     ) -> Option<(String, OrderId)>;

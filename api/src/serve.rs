@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use millrace_streams::log::{Log, TopicSpec};
 use millrace_streams::serde::Resources;
 use millrace_streams::{Streams, StreamsConfig};
 use millrace_topologies::registry::{self, ENTRIES, Entry, Limits, select};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -47,6 +48,9 @@ use crate::sql::Sql;
 const STATE_BYTES_MAX: u64 = 512 << 20;
 /// How long requests under way may take when the process is to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How many connections wait to be taken, at most.
+const BACKLOG: u32 = 1024;
 
 /// The first administrator, unless the settings name one.
 const DEFAULT_ADMIN: &str = "admin@localhost";
@@ -85,7 +89,10 @@ impl Ground {
             None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
         };
         let (client, registry) = match &settings.registry {
-            Some(url) => (SchemaClient::http(RemoteConfig::from(url.as_str()))?, None),
+            Some(url) => {
+                let client = SchemaClient::http(RemoteConfig::from(url.as_str()));
+                (client.with_context(|| format!("`registry` `{url}`"))?, None)
+            }
             None => {
                 let store = FileStore::open(&settings.data.join("registry.jsonl"))?;
                 let registry = Arc::new(Registry::open(store)?);
@@ -157,6 +164,24 @@ fn inputs(settings: &Settings) -> Result<Vec<Inputs>> {
     inputs.collect()
 }
 
+/// Takes an address for this process. Nobody is answered there yet.
+///
+/// # Errors
+/// When another process listens there, or the address is not of this machine.
+pub fn bind(listen: SocketAddr) -> Result<TcpSocket> {
+    let open = || {
+        let socket = match listen {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A restart does not wait until the connections of the last run are forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    open().with_context(|| format!("cannot listen on `{listen}`; name another with `--listen`"))
+}
+
 /// A running instance of the market.
 #[derive(Debug)]
 pub struct Instance {
@@ -169,11 +194,25 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts everything on `ground`; HTTP is served before the topologies run.
+    /// As [`start_at`](Self::start_at), at the address that the settings name.
     ///
     /// # Errors
     /// When a part cannot be started.
     pub async fn start(settings: Settings, ground: Ground, outside: Outside) -> Result<Self> {
+        let socket = bind(settings.listen)?;
+        Self::start_at(socket, settings, ground, outside).await
+    }
+
+    /// Starts everything on `ground`; HTTP is served at `socket` before the topologies run.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start_at(
+        socket: TcpSocket,
+        settings: Settings,
+        ground: Ground,
+        outside: Outside,
+    ) -> Result<Self> {
         health::recorder();
         let sql = open_sql(&settings).await?;
         let (ground, applications, views, commands, calls) = {
@@ -204,7 +243,7 @@ impl Instance {
             applications: applications.clone(),
             lags: lags.clone(),
         };
-        let (listen, settings_demo) = (settings.listen, settings.demo);
+        let settings_demo = settings.demo;
         let is_alone = settings.postgres.is_none();
         let app = Market::open(settings, sql, ports).await?;
         if is_alone {
@@ -224,8 +263,7 @@ impl Instance {
         }
         let routes = market::router(app.clone(), beside);
         let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
-        let listener = TcpListener::bind(listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on `{listen}`"))?;
+        let listener = socket.listen(BACKLOG).context("cannot listen")?;
         let address = listener.local_addr()?;
         let (stop, mut stopped) = watch::channel(false);
         let until = async move { stopped.wait_for(|stop| *stop).await.map(drop).unwrap_or(()) };
@@ -320,7 +358,10 @@ fn lock(data: &Path) -> Result<File> {
 async fn open_sql(settings: &Settings) -> Result<Sql> {
     let sql = match &settings.postgres {
         Some(url) => Sql::postgres(url).await,
-        None => Sql::sqlite(&settings.data.join("accounts.db")).await,
+        None => {
+            let file = settings.data.join("accounts.db");
+            Sql::sqlite(&file).await.map_err(anyhow::Error::from)
+        }
     };
     sql.context("database of accounts")
 }
@@ -383,6 +424,11 @@ fn start_streams(
     Ok((ground, applications.into(), views, commands, calls))
 }
 
+/// Prints a line for whoever reads, if anybody does.
+pub fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
+}
+
 async fn ensure_admin(app: &App) -> Result<()> {
     let seed = app.settings.admin.clone();
     let (email, password) = match seed {
@@ -392,7 +438,10 @@ async fn ensure_admin(app: &App) -> Result<()> {
     let made = app.accounts.ensure_admin(&email, password).await?;
     if let Some((user, Some(password))) = made {
         // Shown to whoever starts it, once, and kept nowhere.
-        println!("administrator {}, password {password}", user.email);
+        say(&format!(
+            "administrator {}, password {password}",
+            user.email
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Lesson 5, a saga as a pure state machine: (state, event, time) -> (state, effects, deadline).
 //!
-//! The rule knows no engine. `transition` gives it a store, delivers its deadlines, and makes its
+//! The rule knows the trait [`Transition`] and no more of the engine. `transition` gives it a store, delivers its deadlines, and makes its
 //! effects a stream, all in the transaction of the event that caused them.
 //!
 //! `cargo run -p millrace-streams --example 05_state_machine`

@@ -31,9 +31,12 @@ impl<K, V> Topic<K, V> {
     /// The topic `name`, with [`DEFAULT_PARTITIONS`] partitions whose records are kept for ever.
     ///
     /// # Panics
-    /// At compile time for a constant: when the name is not of `[a-z0-9-]`, or empty.
+    /// At compile time for a constant: when Kafka takes no such name, see [`is_topic_name`].
     pub const fn new(name: &'static str) -> Self {
-        assert_durable_name(name);
+        assert!(
+            is_topic_name(name),
+            "a topic's name is of a-z, A-Z, 0-9, ., _ and -, at most 249 characters"
+        );
         let cleanup = Cleanup::Delete { retention: None };
         Self {
             name,
@@ -188,7 +191,30 @@ pub fn dead_letter_topic(application: &str) -> String {
     format!("{application}-dead-letter")
 }
 
-/// True if `name` may name something durable: `[a-z0-9-]`, not empty, at most 200 characters.
+/// True if the topic takes the bad records of an application.
+pub fn is_dead_letter_topic(name: &str) -> bool {
+    name.ends_with("-dead-letter")
+}
+
+/// True if Kafka takes `name` for a topic: `[A-Za-z0-9._-]`, 1 to 249 characters, neither `.` nor
+/// `..`. So every topic that exists can be read, such as `orders.v1`; names of one's own are better
+/// of `[a-z0-9-]`, as those of stores and topologies are.
+pub const fn is_topic_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut index = 0;
+    let mut only_dots = true;
+    while index < bytes.len() {
+        if !matches!(bytes[index], b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-') {
+            return false;
+        }
+        only_dots = only_dots && bytes[index] == b'.';
+        index += 1;
+    }
+    !(bytes.is_empty() || bytes.len() > 249 || only_dots && bytes.len() <= 2)
+}
+
+/// True if `name` may name a store, a repartition or a topology: `[a-z0-9-]`, not empty, at most 200
+/// characters. Internal topics are named by it.
 pub const fn is_durable_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut index = 0;
@@ -206,4 +232,31 @@ const fn assert_durable_name(name: &str) {
         is_durable_name(name),
         "a durable name is of a-z, 0-9 and -, at most 200 characters"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_has_any_name_that_kafka_takes() {
+        const EXISTING: Topic<u64, u64> = Topic::new("My_Topic.v1");
+        assert_eq!(EXISTING.name(), "My_Topic.v1");
+        let longest = "a".repeat(249);
+        for name in ["orders.v1", "My_Topic", "...", "a", "__a-b", &longest] {
+            assert!(is_topic_name(name), "{name}");
+        }
+        let too_long = "a".repeat(250);
+        for name in ["", ".", "..", "a b", "a/b", "\u{e4}", &too_long] {
+            assert!(!is_topic_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_owns_data_has_a_strict_name() {
+        for name in ["orders.v1", "My-Store", "a_b", ""] {
+            assert!(!is_durable_name(name), "{name}");
+        }
+        assert!(is_durable_name("orders-v1"));
+    }
 }

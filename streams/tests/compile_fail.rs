@@ -102,7 +102,9 @@ mistakes! {
     join_of_streams_not_keyed_alike
     sink_of_another_key
     sink_of_another_value
+    store_whose_name_is_not_strict
     topic_of_a_type_without_bytes
+    topic_whose_name_kafka_refuses
 }
 
 #[test]

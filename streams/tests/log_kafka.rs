@@ -138,3 +138,21 @@ fn what_a_topic_refuses_is_refused_for_good_and_the_member_goes_on_without_it() 
         assert_eq!(contract::kit::values(h, &to, 1), ["kept"]);
     });
 }
+
+#[test]
+fn a_topic_that_is_compressed_with_zstd_is_read() {
+    contract::run::<Cluster>(|h| {
+        let packed: Arc<str> = h.unique("packed").into();
+        let tool = "org.apache.kafka.tools.TopicCommand";
+        let config = "compression.type=zstd";
+        let made = h
+            .broker
+            .tool(&[tool, "--create", "--topic", &packed, "--config", config]);
+        let made = made.expect("the tool runs");
+        assert!(made.status.success(), "{made:?}");
+        let text = "the same again and again ".repeat(100);
+        contract::kit::append(h, vec![contract::kit::record(&packed, "k", &text)]);
+        let from = contract::kit::partition(&packed, 0);
+        assert_eq!(contract::kit::values(h, &from, 1), [text]);
+    });
+}

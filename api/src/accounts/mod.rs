@@ -2,11 +2,13 @@
 //!
 //! - [`Accounts`] registers, logs in, refreshes, logs out and resets passwords.
 //! - [`tokens`] signs access tokens and makes refresh tokens; [`password`] hashes, bounded.
+//! - [`rules`] says what is asked of a mail address and a password.
 //! - [`outbox`] publishes `user-events`; [`mail`] sends what carries a secret.
 
 pub mod mail;
 pub mod outbox;
 pub mod password;
+pub mod rules;
 mod seal;
 mod sessions;
 mod store;

@@ -50,8 +50,16 @@ pub fn run(command: Command, settings: &Settings, out: &mut dyn Write) -> Result
         Command::Replay { topic, dry_run } => {
             replay::replay(&ground(settings)?, &topic, dry_run, out)
         }
-        Command::Reset { yes, accounts } => {
-            let asked = reset::Asked { yes, accounts };
+        Command::Reset {
+            yes,
+            accounts,
+            lose_history,
+        } => {
+            let asked = reset::Asked {
+                yes,
+                accounts,
+                lose_history,
+            };
             reset::reset(settings, asked, &mut io::stdin().lock(), out)
         }
     };
@@ -68,6 +76,7 @@ fn unless_nobody_reads(error: anyhow::Error) -> Result<()> {
 
 /// The log and the registry, which must have been served before.
 fn ground(settings: &Settings) -> Result<Ground> {
+    settings.check_log()?;
     if settings.kafka.is_none() && !settings.data.join("log").is_dir() {
         let folder = settings.data.display();
         bail!("folder `{folder}` holds no log; name the one that was served with `--data`");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use millrace_streams::catalog::is_internal_topic;
+use millrace_streams::catalog::{is_dead_letter_topic, is_internal_topic};
 use millrace_streams::headers::{HeaderList, Headers};
 use millrace_streams::log::{
     CommittedOffset, Log, Member, OutputBatch, OutputRecord, RawRecord, RecordBatch,
@@ -39,6 +39,9 @@ pub(super) fn replay(
     dry_run: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
+    if !is_dead_letter_topic(topic) {
+        bail!("`{topic}` takes no dead letters; name a topic such as `orders-dead-letter`");
+    }
     let log = &*ground.log;
     let count = partitions(log, topic)?;
     let mut member = alone::join(log, &format!("{topic}-replay"), source(topic))?;

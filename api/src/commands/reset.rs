@@ -3,14 +3,20 @@
 //! A topology forgets its state and reads its input again from the first record that still exists.
 //! What it has published stays; it publishes the same again under the same ids, which do nothing a
 //! second time. A reset that is interrupted is repeated.
+//!
+//! What is read again is all that a topology has to make its state of. Where retention has deleted the
+//! first records of an input, the state would come back without what they said; so that is refused
+//! unless it is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use millrace_state::{StateDir, StateOptions};
-use millrace_streams::log::{CommittedOffset, Log, Member, TopicPartition, TopologyMetadata};
+use millrace_streams::log::{
+    CommittedOffset, Isolation, Log, Member, TopicInfo, TopicPartition, TopologyMetadata,
+};
 
 use super::{alone, ground};
 use crate::config::Settings;
@@ -23,6 +29,8 @@ pub(super) struct Asked {
     pub(super) yes: bool,
     /// The accounts go as well.
     pub(super) accounts: bool,
+    /// Topologies may begin anew whose input has lost its first records.
+    pub(super) lose_history: bool,
 }
 
 /// What a reset is going to do.
@@ -31,6 +39,9 @@ struct Plan {
     /// The database of accounts, if it goes.
     accounts: Vec<PathBuf>,
 }
+
+/// The inputs of topologies that have lost their first records, by the name of the topology.
+type Lost<'a> = BTreeMap<&'static str, BTreeSet<&'a str>>;
 
 pub(super) fn reset(
     settings: &Settings,
@@ -43,7 +54,11 @@ pub(super) fn reset(
     // Holding both locks, nobody else runs on this folder.
     let folder = settings.data.join("state");
     let state = StateDir::open(&folder, StateOptions::default()).context("state folder")?;
-    show(&plan, out)?;
+    let lost = lost(&*ground.log, &plan)?;
+    show(&plan, &lost, out)?;
+    if !asked.lose_history {
+        refuse_loss(&lost)?;
+    }
     if !asked.yes {
         confirm(answers, out)?;
     }
@@ -85,13 +100,48 @@ fn accounts(settings: &Settings) -> Result<Vec<PathBuf>> {
     Ok(files.filter(|file| file.exists()).collect())
 }
 
-fn show(plan: &Plan, out: &mut dyn Write) -> Result<()> {
+/// Which inputs do not begin at their first record any more.
+fn lost<'a>(log: &dyn Log, plan: &'a Plan) -> Result<Lost<'a>> {
+    let topics = log.topics()?;
+    let mut reader = log.reader(Isolation::ReadCommitted)?;
+    let mut lost = Lost::new();
+    for (name, topology) in &plan.applications {
+        for source in sources(topology) {
+            let bounds = reader.bounds(&partitions(&topics, source))?;
+            if bounds.iter().any(|bounds| bounds.start > 0) {
+                lost.entry(*name).or_default().insert(source);
+            }
+        }
+    }
+    Ok(lost)
+}
+
+fn refuse_loss(lost: &Lost<'_>) -> Result<()> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let names: BTreeSet<_> = lost.keys().copied().collect();
+    bail!(
+        "nothing was reset: the first records of the input of {} are deleted, so its state would \
+         come back without what they said; reset others with `--only`, or give `--lose-history`",
+        list(names)
+    )
+}
+
+fn show(plan: &Plan, lost: &Lost<'_>, out: &mut dyn Write) -> Result<()> {
     for (name, topology) in &plan.applications {
         let sources: BTreeSet<_> = sources(topology).collect();
         let internal: BTreeSet<_> = internal(topology).collect();
         writeln!(out, "topology `{name}`")?;
         writeln!(out, "  reads again: {}", list(sources))?;
         writeln!(out, "  deletes: its local stores, {}", list(internal))?;
+        if let Some(topics) = lost.get(name) {
+            let topics = list(topics.clone());
+            writeln!(
+                out,
+                "  LOSES FOR EVER: what the records said that are deleted from {topics}"
+            )?;
+        }
     }
     for file in &plan.accounts {
         writeln!(out, "accounts\n  deletes: {}", file.display())?;
@@ -144,26 +194,29 @@ fn rewind(log: &dyn Log, member: &mut dyn Member, topology: &TopologyMetadata) -
     let topics = log.topics()?;
     let mut inputs = Vec::new();
     for source in sources(topology) {
-        let found = topics.iter().find(|info| &*info.name == source);
-        let width = found.map_or(0, |info| info.partitions);
-        inputs.extend((0..width).map(|partition| TopicPartition::new(source, partition)));
+        inputs.extend(partitions(&topics, source));
     }
     let bounds = member.bounds(&inputs)?;
     let starts = inputs
         .into_iter()
         .zip(bounds.iter().map(|bounds| bounds.start));
     // Repartition topics are made anew, so they begin at 0 again.
-    let anew = repartitions(topology).flat_map(|topic| {
-        let found = topics.iter().find(|info| &*info.name == topic);
-        let width = found.map_or(0, |info| info.partitions);
-        (0..width).map(move |partition| (TopicPartition::new(topic, partition), 0))
-    });
+    let anew = repartitions(topology).flat_map(|topic| partitions(&topics, topic));
+    let anew = anew.map(|partition| (partition, 0));
     let offsets: Vec<_> = starts
         .chain(anew)
         .map(|(at, offset)| (at, committed(offset)))
         .collect();
     member.commit(&offsets)?;
     Ok(())
+}
+
+/// The partitions of `topic`; none if it does not exist.
+fn partitions(topics: &[TopicInfo], topic: &str) -> Vec<TopicPartition> {
+    let found = topics.iter().find(|info| &*info.name == topic);
+    let width = found.map_or(0, |info| info.partitions);
+    let all = (0..width).map(|partition| TopicPartition::new(topic, partition));
+    all.collect()
 }
 
 fn committed(offset: i64) -> CommittedOffset {

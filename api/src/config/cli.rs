@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::{ConfigError, Options, Settings};
 
@@ -38,7 +40,7 @@ pub enum Command {
     /// is repeated, and a second run puts back only what came since. The headers `__replay.topic`,
     /// `__replay.partition` and `__replay.offset` say where a record lay; those about its fault go.
     Replay {
-        /// The topic of the dead letters, such as `orders-dead-letter`.
+        /// The topic of the dead letters, such as `orders-dead-letter`; another one is refused.
         topic: String,
         /// Only say what would be put back.
         #[arg(long)]
@@ -49,6 +51,10 @@ pub enum Command {
     /// Their input is read again from the first record; their changelogs, repartition topics and
     /// local stores are deleted. Other topics, dead letters, schemas and accounts stay. What is
     /// deleted is said first, and asked for.
+    ///
+    /// Commands are kept for 7 days, events for 7 or 30: on an older market stock, catalogue and
+    /// orders cannot be made again from what is left. So a topology whose input has lost its first
+    /// records is refused, unless `--lose-history` is given.
     Reset {
         /// Ask nothing.
         #[arg(long)]
@@ -56,6 +62,9 @@ pub enum Command {
         /// Delete the embedded database of accounts as well.
         #[arg(long)]
         accounts: bool,
+        /// Let topologies begin anew without what the deleted records of their input said.
+        #[arg(long)]
+        lose_history: bool,
     },
 }
 
@@ -111,6 +120,16 @@ pub enum Format {
 }
 
 impl Cli {
+    /// What `arguments` say, the program's name first.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn read<A: Into<OsString> + Clone>(
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&command().try_get_matches_from(arguments)?)
+    }
+
     /// What to do, and the settings that hold.
     ///
     /// # Errors
@@ -118,6 +137,32 @@ impl Cli {
     pub fn settle(self) -> Result<(Command, Settings), ConfigError> {
         let settings = Settings::resolve(self.options)?;
         Ok((self.command.unwrap_or(Command::Serve), settings))
+    }
+}
+
+/// The command line, each command with help on the options that it uses. It takes the others all
+/// the same: they may come from the environment that it shares with `serve`.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let options: Vec<_> = command.get_arguments().cloned().collect();
+    command.mut_subcommands(|one| {
+        let Some(used) = used_by(one.get_name()) else {
+            return one;
+        };
+        let others = options
+            .iter()
+            .filter(|it| !used.contains(&it.get_id().as_str()));
+        one.args(others.cloned().map(|it| it.hide(true)))
+    })
+}
+
+/// The options that a command uses; `None` for all.
+fn used_by(command: &str) -> Option<&'static [&'static str]> {
+    match command {
+        "topics" | "topology" => Some(&[]),
+        "log" | "state" | "replay" => Some(&["config", "data", "kafka", "registry"]),
+        "reset" => Some(&["config", "data", "kafka", "registry", "only"]),
+        _ => None,
     }
 }
 

@@ -13,7 +13,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::Uri;
 use millrace_avro::money::Currency;
+use millrace_effects::views::redis::RedisViews;
+
+use crate::accounts::rules;
+use crate::sql;
 
 pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, one_line};
 pub use options::{Options, Switch};
@@ -151,7 +156,6 @@ impl Settings {
     pub fn from_options(told: Options) -> Result<Self, ConfigError> {
         let limits = limits(&told)?;
         let times = times(&told)?;
-        shared_registry(&told)?;
         Ok(Self {
             data: told.data.unwrap_or_else(|| "millrace-data".into()),
             listen: told
@@ -159,9 +163,9 @@ impl Settings {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             kafka: told.kafka,
             standby_replicas: told.standby_replicas.unwrap_or(1),
-            registry: told.registry,
+            registry: told.registry.map(checked_registry).transpose()?,
             postgres: told.postgres.map(checked_postgres).transpose()?,
-            redis: told.redis,
+            redis: told.redis.map(checked_redis).transpose()?,
             single_instance: told.single_instance,
             webhook_secret: told
                 .webhook_secret
@@ -179,12 +183,29 @@ impl Settings {
 }
 
 impl Settings {
-    /// Checks what is needed to serve, beyond what every command needs: instances on one cluster
-    /// have to know the same accounts, keys and charges.
+    /// Checks what is needed to open the log: records on a cluster name their schemas by a number
+    /// that every reader has to understand alike.
+    ///
+    /// # Errors
+    /// When they would not.
+    pub fn check_log(&self) -> Result<(), ConfigError> {
+        match self.kafka.is_some() && self.registry.is_none() {
+            true => Err(ConfigError(
+                "`kafka` needs `registry`: the address of a schema registry that all instances \
+                 share"
+                    .into(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks what is needed to serve: the log, and that instances on one cluster know the same
+    /// accounts, keys and charges.
     ///
     /// # Errors
     /// When they would not.
     pub fn check_serving(&self) -> Result<(), ConfigError> {
+        self.check_log()?;
         let shares = self.postgres.is_some() || self.single_instance;
         match self.kafka.is_some() && !shares {
             true => Err(ConfigError(
@@ -214,17 +235,16 @@ fn read_file(path: &Path) -> Result<Options, ConfigError> {
 
 fn limits(told: &Options) -> Result<Limits, ConfigError> {
     let default_hashes = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let hashes = told
-        .password_hashes_max
-        .map(|n| positive("password-hashes-max", n))
-        .transpose()?;
+    let hashes = told.password_hashes_max.unwrap_or(default_hashes.get());
+    let rate = |name: &str, given: Option<u32>, default| positive(name, given.unwrap_or(default));
     Ok(Limits {
         rate_limits: told.rate_limits != Some(Switch::Off),
-        requests_per_minute: told.requests_per_minute.unwrap_or(6_000),
-        logins_per_minute: told.logins_per_minute.unwrap_or(20),
-        checkouts_per_minute: told.checkouts_per_minute.unwrap_or(30),
-        body_bytes_max: told.body_bytes_max.unwrap_or(256 << 10),
-        password_hashes_max: hashes.unwrap_or(default_hashes),
+        requests_per_minute: rate("requests-per-minute", told.requests_per_minute, 6_000)?,
+        logins_per_minute: rate("logins-per-minute", told.logins_per_minute, 20)?,
+        checkouts_per_minute: rate("checkouts-per-minute", told.checkouts_per_minute, 30)?,
+        body_bytes_max: positive("body-bytes-max", told.body_bytes_max.unwrap_or(256 << 10))?,
+        password_hashes_max: NonZeroUsize::new(positive("password-hashes-max", hashes)?)
+            .unwrap_or(default_hashes),
         require_if_match: told.require_if_match == Some(Switch::On),
     })
 }
@@ -251,19 +271,11 @@ fn times(told: &Options) -> Result<Times, ConfigError> {
     })
 }
 
-/// Records on a cluster name their schemas by a number that every reader has to understand alike.
-fn shared_registry(told: &Options) -> Result<(), ConfigError> {
-    match (&told.kafka, &told.registry) {
-        (Some(_), None) => Err(ConfigError(
-            "`kafka` needs `registry`: the address of a schema registry that all instances share"
-                .into(),
-        )),
-        _ => Ok(()),
+fn positive<N: Default + PartialEq>(name: &str, n: N) -> Result<N, ConfigError> {
+    match n == N::default() {
+        true => Err(ConfigError(format!("`{name}` must be at least 1"))),
+        false => Ok(n),
     }
-}
-
-fn positive(name: &str, n: usize) -> Result<NonZeroUsize, ConfigError> {
-    NonZeroUsize::new(n).ok_or_else(|| ConfigError(format!("`{name}` must be at least 1")))
 }
 
 fn currency(code: Option<&str>) -> Result<Currency, ConfigError> {
@@ -281,24 +293,69 @@ fn webhook_secret(text: &str) -> Result<WebhookSecret, ConfigError> {
 }
 
 fn checked_postgres(url: String) -> Result<String, ConfigError> {
-    match url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    let is_one = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    match is_one && sql::address_of(&url).is_some() {
         true => Ok(url),
-        false => Err(ConfigError(
-            "`postgres` must be a URL, as `postgres://user@host/db`".into(),
+        false => Err(no_address(
+            "postgres",
+            "must be a URL",
+            &url,
+            "postgres://user@host/db",
         )),
     }
 }
 
+/// Addresses of a registry, separated by commas.
+fn checked_registry(urls: String) -> Result<String, ConfigError> {
+    let is_address = |url: &str| {
+        let uri = url.trim().parse::<Uri>().ok();
+        let scheme = uri.as_ref().and_then(|uri| uri.scheme_str());
+        matches!(scheme, Some("http" | "https"))
+    };
+    match urls.split(',').all(is_address) {
+        true => Ok(urls),
+        false => Err(no_address(
+            "registry",
+            "must be a URL",
+            &urls,
+            "http://127.0.0.1:8081",
+        )),
+    }
+}
+
+fn checked_redis(url: String) -> Result<String, ConfigError> {
+    match RedisViews::new(&url) {
+        Ok(_) => Ok(url),
+        Err(error) => {
+            let why = format!("must be a URL ({error})");
+            Err(no_address("redis", &why, &url, "redis://127.0.0.1:6379/0"))
+        }
+    }
+}
+
+fn no_address(name: &str, why: &str, url: &str, such_as: &str) -> ConfigError {
+    // What stands before the last `@` may be a password.
+    let shown = url.rsplit('@').next().unwrap_or_default();
+    ConfigError(format!("`{name}` {why}, as `{such_as}`, not `{shown}`"))
+}
+
+/// The first administrator is held to what is asked of every account.
 fn admin(
     email: Option<String>,
     password: Option<String>,
 ) -> Result<Option<AdminSeed>, ConfigError> {
-    match (email, password) {
-        (None, Some(_)) => Err(ConfigError(
-            "`admin-password` is given without `admin-email`".into(),
-        )),
-        (email, password) => Ok(email.map(|email| AdminSeed { email, password })),
+    let refuse = |why: &str| Err(ConfigError(why.to_owned()));
+    if email.is_none() && password.is_some() {
+        return refuse("`admin-password` is given without `admin-email`");
     }
+    if !email.as_deref().is_none_or(rules::is_email) {
+        return refuse("`admin-email` must be a mail address");
+    }
+    if !password.as_deref().is_none_or(rules::is_password) {
+        let rule = rules::password_rule();
+        return refuse(&format!("`admin-password` must have {rule}"));
+    }
+    Ok(email.map(|email| AdminSeed { email, password }))
 }
 
 #[cfg(test)]

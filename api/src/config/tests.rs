@@ -1,12 +1,10 @@
 //! What the settings are, from flags, the environment and files.
 
-use clap::Parser as _;
-
 use super::*;
 
 fn settle(arguments: &[&str]) -> Result<Settings, ConfigError> {
     let arguments = ["millrace", "serve"].iter().chain(arguments);
-    let cli = Cli::try_parse_from(arguments).map_err(|error| ConfigError(one_line(&error)))?;
+    let cli = Cli::read(arguments).map_err(|error| ConfigError(one_line(&error)))?;
     cli.settle().map(|(_, settings)| settings)
 }
 
@@ -86,18 +84,32 @@ fn names_are_separated_by_commas() {
 }
 
 #[test]
-fn a_cluster_without_a_shared_registry_is_refused() {
-    let told = settle(&["--kafka", "127.0.0.1:9092"]).unwrap_err();
-    assert!(told.to_string().contains("`registry`"), "{told}");
-    assert!(
-        settle(&[
-            "--kafka",
-            "127.0.0.1:9092",
-            "--registry",
-            "http://127.0.0.1:8081"
-        ])
-        .is_ok()
-    );
+fn the_defaults_that_the_help_names_are_those_that_hold() {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    let mut told = Vec::new();
+    for argument in command.get_arguments() {
+        let help = argument.get_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let Some((_, default)) = help.split_once("[default: ") else {
+            continue;
+        };
+        let default = default.split(']').next().unwrap().to_owned();
+        told.extend([format!("--{}", argument.get_long().unwrap()), default]);
+    }
+    assert!(told.len() > 30, "{told:?}");
+    let told: Vec<_> = told.iter().map(String::as_str).collect();
+    assert_eq!(settle(&told), settle(&[]));
+}
+
+#[test]
+fn a_cluster_without_a_shared_registry_is_refused_where_the_log_is_opened() {
+    let alone = settle(&["--kafka", "127.0.0.1:9092"]).unwrap();
+    let told = alone.check_log().unwrap_err().to_string();
+    assert!(told.contains("`registry`"), "{told}");
+    let registry = ["--registry", "http://127.0.0.1:8081"];
+    let shared = settle(&[&["--kafka", "127.0.0.1:9092"][..], &registry].concat()).unwrap();
+    assert_eq!(shared.check_log(), Ok(()));
 }
 
 #[test]

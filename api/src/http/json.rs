@@ -140,16 +140,26 @@ fn field_problem(kind: Kind, pointer: String, error: &serde_json::Error) -> Prob
         .next()
         .unwrap_or_default()
         .to_owned();
+    let missing = missing_field(&message).map(escaped);
     let code = match &message {
         m if m.starts_with("unknown field") => "unknown-field",
-        m if m.starts_with("missing field") => "required",
+        _ if missing.is_some() => "required",
         _ => "invalid",
+    };
+    let pointer = match missing {
+        Some(field) => format!("{pointer}/{field}"),
+        None => pointer,
     };
     Problem::new(kind).errors(vec![FieldError {
         pointer,
         code,
         message,
     }])
+}
+
+/// The field that is not there: the error comes from the object that should have it.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 fn pointer(path: &Path) -> String {
@@ -258,6 +268,8 @@ mod tests {
             (r#"{"lines":[{"quantity":300}]}"#, "/lines/0/quantity"),
             (r#"{"lines":[{"quantity":1,"price":2}]}"#, "/lines/0/price"),
             (r#"{"lines":[], "a/b": 1}"#, "/a~1b"),
+            ("{}", "/lines"),
+            (r#"{"lines":[{"quantity":1},{}]}"#, "/lines/1/quantity"),
             (r#"[[{"quantity":1}]]"#, ""),
             ("null", ""),
         ] {

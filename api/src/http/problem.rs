@@ -155,6 +155,25 @@ impl Problem {
         self
     }
 
+    /// A body that has one invalid field, at `pointer`.
+    pub fn field(pointer: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidFields).errors(vec![FieldError {
+            pointer: pointer.to_owned(),
+            code,
+            message: message.into(),
+        }])
+    }
+
+    /// The same, with those texts only of the list `name` that `keep` takes.
+    #[must_use]
+    pub fn retain(mut self, name: &str, keep: impl Fn(&str) -> bool) -> Self {
+        let list = self.details.extensions.get_mut(name);
+        if let Some(list) = list.and_then(Value::as_array_mut) {
+            list.retain(|text| text.as_str().is_some_and(&keep));
+        }
+        self
+    }
+
     /// The same, with a member beyond those of the RFC.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {

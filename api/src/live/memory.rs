@@ -43,6 +43,9 @@ pub enum Change {
     Payment(PaymentId, PaymentView),
 }
 
+/// Times of creation and ids.
+type Orders = BTreeSet<(String, OrderId)>;
+
 type Map<K, V> = RwLock<BTreeMap<K, Seen<V>>>;
 
 /// Views in memory.
@@ -53,8 +56,8 @@ pub struct MemoryViews {
     categories: Map<CategoryId, CategoryView>,
     carts: Map<CartId, CartView>,
     orders: Map<OrderId, OrderView>,
-    /// Times of creation and ids of orders, by user.
-    orders_of: RwLock<HashMap<UserId, BTreeSet<(String, OrderId)>>>,
+    /// Orders, by user, and those of everybody.
+    orders_of: RwLock<HashMap<Option<UserId>, Orders>>,
     stock: Map<Sku, StockView>,
     payments: Map<PaymentId, PaymentView>,
     /// What the auditor has found.
@@ -110,12 +113,7 @@ impl MemoryViews {
                 ViewKey::Cart(id)
             }
             Change::Order(id, view) => {
-                let place = (view.created_at.clone(), id.clone());
-                self.orders_of
-                    .write()
-                    .entry(view.user_id.clone())
-                    .or_default()
-                    .insert(place);
+                self.index_order(&id, &view);
                 let before = get(&self.orders, &id).map(|seen| seen.view.status);
                 count_order(before, view.status);
                 put(&self.orders, &id, Some(view), at);
@@ -148,6 +146,14 @@ impl MemoryViews {
     /// Says that everything that was committed before the start is seen.
     pub fn set_caught_up(&self) {
         self.caught_up.store(true, Ordering::Release);
+    }
+
+    fn index_order(&self, id: &OrderId, view: &OrderView) {
+        let place = (view.created_at.clone(), id.clone());
+        let mut index = self.orders_of.write();
+        for user in [Some(view.user_id.clone()), None] {
+            index.entry(user).or_default().insert(place.clone());
+        }
     }
 
     fn index_skus(&self, id: &ProductId, view: Option<&ProductView>) {
@@ -252,12 +258,12 @@ impl Views for MemoryViews {
 
     fn orders_of(
         &self,
-        user: &UserId,
+        user: Option<&UserId>,
         before: Option<&(String, OrderId)>,
         limit: usize,
     ) -> Vec<Arc<OrderView>> {
         let index = self.orders_of.read();
-        let Some(orders) = index.get(user) else {
+        let Some(orders) = index.get(&user.cloned()) else {
             return Vec::new();
         };
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
@@ -270,13 +276,13 @@ impl Views for MemoryViews {
 
     fn newer_order(
         &self,
-        user: &UserId,
+        user: Option<&UserId>,
         place: &(String, OrderId),
         steps: usize,
     ) -> Option<(String, OrderId)> {
         let index = self.orders_of.read();
         let newer = (Bound::Included(place), Bound::Unbounded);
-        index.get(user)?.range(newer).nth(steps).cloned()
+        index.get(&user.cloned())?.range(newer).nth(steps).cloned()
     }
 
     fn stock(&self, sku: &Sku) -> Option<Seen<StockView>> {

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 use super::{App, Router, carts};
+use crate::accounts::rules::{is_email, is_password, password_rule};
 use crate::accounts::{AccountError, NewUser, Role, Session, User};
 use crate::http::auth::Client;
 use crate::http::json::{Checks, Json};
@@ -15,10 +16,7 @@ use crate::http::limits::Class;
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 
-const PASSWORD_CHARS_MIN: usize = 8;
-const PASSWORD_BYTES_MAX: usize = 1024;
 const NAME_CHARS_MAX: usize = 200;
-const EMAIL_BYTES_MAX: usize = 254;
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -170,19 +168,6 @@ fn token_answer(app: &App, user: &User, session: Session) -> Result<Response> {
     Ok((no_store, Answer(answer)).into_response())
 }
 
-fn is_email(text: &str) -> bool {
-    let text = text.trim();
-    let parts = text.split_once('@');
-    let whole = parts
-        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    whole
-        && text.len() <= EMAIL_BYTES_MAX
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-}
-
 fn check_password(checks: &mut Checks, pointer: &str, password: &str) {
-    let fits =
-        password.chars().count() >= PASSWORD_CHARS_MIN && password.len() <= PASSWORD_BYTES_MAX;
-    let message = format!("{PASSWORD_CHARS_MIN} characters to {PASSWORD_BYTES_MAX} bytes");
-    checks.require(fits, pointer, "length", &message);
+    checks.require(is_password(password), pointer, "length", &password_rule());
 }

@@ -33,6 +33,8 @@ pub(crate) const CATALOGUE: &str = "main";
 const NAME_CHARS_MAX: usize = 200;
 const TEXT_CHARS_MAX: usize = 20_000;
 const VARIANTS_MAX: usize = 200;
+/// The highest price, in minor units: a full cart of the dearest still has a sum.
+const PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -284,8 +286,10 @@ fn variants(
         let is_new = seen.insert(body.sku);
         checks.require(is_new, &pointer("sku"), "duplicate", "each SKU once");
         let price = body.price.map(|price| price.0).or(price);
-        let fits = price.is_some_and(|price| price.minor >= 0);
-        checks.require(fits, &pointer("price"), "required", "a price of at least 0");
+        checks.require(price.is_some(), &pointer("price"), "required", "a price");
+        let fits = price.is_none_or(|price| (0..=PRICE_MINOR_MAX).contains(&price.minor));
+        let message = format!("a price of 0 to {PRICE_MINOR_MAX}");
+        checks.require(fits, &pointer("price"), "range", &message);
         if let (Some(sku), Some(price)) = (sku, price) {
             variants.push(Variant {
                 sku,

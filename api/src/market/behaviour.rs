@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{App, Router};
 use crate::http::auth::MaybeClient;
 use crate::http::json::{Checks, Json};
-use crate::http::problem::{Kind, Result};
+use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::Message;
 
@@ -151,5 +151,6 @@ fn event(checks: &mut Checks, body: Behaviour) -> Option<UserEvent> {
 fn guest(session: &str) -> Result<UserId> {
     // A request's id may be as long as a key, which leaves no room for the prefix.
     let session: String = session.chars().take(SESSION_CHARS_MAX).collect();
-    UserId::new(&format!("guest_{session}")).map_err(|_| Kind::InvalidFields.into())
+    UserId::new(&format!("guest_{session}"))
+        .map_err(|error| Problem::field("/session", "invalid", error.to_string()))
 }

@@ -26,13 +26,13 @@ use crate::http::auth::{Client, MaybeClient};
 use crate::http::etag::{if_match, versioned};
 use crate::http::extract::Path;
 use crate::http::json::{Checks, Json};
-use crate::http::problem::{FieldError, Kind, Problem, Result};
+use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::{Message, ViewKey};
+use crate::serve::rules;
 
 /// The header with a guest's token.
 const CART_TOKEN: &str = "x-cart-token";
-const QUANTITY_MAX: i64 = 9_999;
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -259,7 +259,7 @@ async fn add(
 ) -> Result<Response> {
     let mut checks = Checks::new();
     let sku = checks.value("/sku", Sku::new(&body.sku));
-    check_quantity(&mut checks, 1, body.quantity);
+    check_quantity(&app, &mut checks, 1, body.quantity);
     checks.done()?;
     let sku = sku.ok_or(Kind::InvalidFields)?;
     let quote = quote(&app, &sku).ok_or_else(unknown_sku)?;
@@ -284,7 +284,7 @@ async fn set(
     Json(body): Json<Quantity>,
 ) -> Result<Response> {
     let mut checks = Checks::new();
-    check_quantity(&mut checks, 0, body.quantity);
+    check_quantity(&app, &mut checks, 0, body.quantity);
     checks.done()?;
     let expected_version = if_match(&headers, app.settings.limits.require_if_match)?;
     let holder = Holder::of(&app, client, &headers).await?;
@@ -386,13 +386,7 @@ fn quote(app: &Market, sku: &Sku) -> Option<Quote> {
 }
 
 fn unknown_sku() -> Problem {
-    let message = "not for sale".to_owned();
-    let error = FieldError {
-        pointer: "/sku".to_owned(),
-        code: "unknown-sku",
-        message,
-    };
-    Problem::new(Kind::InvalidFields).errors(vec![error])
+    Problem::field("/sku", "unknown-sku", "not for sale")
 }
 
 fn line_sku(app: &Market, holder: &Holder, line_id: &str) -> Result<Sku> {
@@ -402,14 +396,10 @@ fn line_sku(app: &Market, holder: &Holder, line_id: &str) -> Result<Sku> {
         .ok_or_else(|| Kind::NotFound.into())
 }
 
-fn check_quantity(checks: &mut Checks, min: i64, quantity: i64) {
-    let fits = (min..=QUANTITY_MAX).contains(&quantity);
-    checks.require(
-        fits,
-        "/quantity",
-        "range",
-        &format!("{min} to {QUANTITY_MAX}"),
-    );
+fn check_quantity(app: &Market, checks: &mut Checks, min: i64, quantity: i64) {
+    let max = rules(&app.settings).carts.quantity_max;
+    let fits = (min..=max).contains(&quantity);
+    checks.require(fits, "/quantity", "range", &format!("{min} to {max}"));
 }
 
 #[cfg(test)]

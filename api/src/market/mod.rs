@@ -16,15 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Json as Answer;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use millrace_avro::event::Meta;
 use millrace_avro::events::carts::CartView;
 use millrace_avro::events::common::{CommandReply, Outcome};
 use millrace_avro::keys::{CartId, Sku};
 use millrace_streams::{ApplicationState, Streams as Application};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::accounts::tokens::Tokens;
@@ -42,6 +45,9 @@ use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_
 use crate::sql::Sql;
 
 use self::carts::CartTokens;
+
+/// The routes, as a page.
+const ROUTES: &str = include_str!("../../docs/routes.md");
 
 /// How often the views are looked at while they catch up.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
@@ -259,7 +265,9 @@ pub fn router(app: App, beside: Router) -> axum::Router {
         .layer(from_fn_with_state(app.clone(), position::reached))
         .layer(from_fn_with_state(app.clone(), caught_up))
         .merge(beside)
-        .route("/problems", axum::routing::get(problems))
+        .route("/", get(root))
+        .route("/routes", get(async || markdown(ROUTES)))
+        .route("/problems", get(async || markdown(page())))
         .fallback(async || Problem::new(Kind::NotFound))
         // before any work is done for a client that asks too often
         .layer(from_fn_with_state(app.clone(), limits::limited))
@@ -302,9 +310,22 @@ async fn wait_for_views(deadline: Instant) -> Result<()> {
     Ok(())
 }
 
-async fn problems() -> Response {
+/// Where to begin.
+async fn root() -> Response {
+    let links = json!({
+        "routes": "/routes",
+        "problems": "/problems",
+        "products": "/api/products",
+        "categories": "/api/categories",
+        "ready": "/readyz",
+        "metrics": "/metrics",
+    });
+    Answer(json!({ "name": "millrace", "links": links })).into_response()
+}
+
+fn markdown(page: impl IntoResponse) -> Response {
     let markdown = HeaderValue::from_static("text/markdown; charset=utf-8");
-    ([(header::CONTENT_TYPE, markdown)], page()).into_response()
+    ([(header::CONTENT_TYPE, markdown)], page).into_response()
 }
 
 /// Why a command was refused, as the client is told.
@@ -325,12 +346,30 @@ fn refusal(reply: &CommandReply) -> Problem {
     if kind == Kind::NotFound {
         return kind.into();
     }
-    let problem = Problem::new(kind)
-        .with("reason", code)
-        .with("allowed", &reply.allowed);
+    let problem = match kind {
+        Kind::InvalidFields => {
+            let (pointer, field) = refused_field(code);
+            let detail = reply.detail.as_deref().unwrap_or(kind.title());
+            Problem::field(pointer, field, detail)
+        }
+        _ => Problem::new(kind),
+    };
+    let problem = problem.with("reason", code).with("allowed", &reply.allowed);
     match &reply.detail {
         Some(detail) => problem.detail(detail),
         None => problem,
+    }
+}
+
+/// Where the field stands that a refusal is about, and what is wrong with it; the whole body where
+/// the rule does not say.
+fn refused_field(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "unknown-category" => ("/parent_id", "unknown-category"),
+        "invalid-quantity" => ("/quantity", "range"),
+        "invalid-delta" => ("/delta", "range"),
+        "invalid-shipment" => ("/items", "invalid"),
+        _ => ("", "invalid"),
     }
 }
 

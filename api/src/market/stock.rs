@@ -78,6 +78,7 @@ async fn adjust(
     let (Some(sku), Some(location)) = (sku, location) else {
         return Err(Kind::InvalidFields.into());
     };
+    check_known(&app, &sku)?;
     let adjust = AdjustStock {
         sku,
         location,
@@ -89,6 +90,14 @@ async fn adjust(
     intent
         .once(async move { ask_adjust(&app, meta, adjust).await })
         .await
+}
+
+/// Stock is kept of what is for sale, or was.
+fn check_known(app: &Market, sku: &Sku) -> Result<()> {
+    match app.views.product_of(sku).is_some() || app.views.stock(sku).is_some() {
+        true => Ok(()),
+        false => Err(Kind::NotFound.into()),
+    }
 }
 
 async fn ask_adjust(app: &Market, meta: Meta, adjust: AdjustStock) -> Result<Response> {
@@ -131,6 +140,7 @@ async fn configure(
     Json(body): Json<Configuration>,
 ) -> Result<Response> {
     let sku: Sku = key(&sku)?;
+    check_known(&app, &sku)?;
     let expected_version = if_match(&headers, app.settings.limits.require_if_match)?;
     let mut checks = Checks::new();
     let fits = body

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Any, AnyPool, Connection as _, Transaction};
 
 pub use sqlx::AnyConnection as Connection;
 pub use sqlx::any::AnyRow as Row;
@@ -25,6 +27,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// power cut, and a writer waits for another.
 const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
+
+/// Host, port and database of a PostgreSQL URL, without what is secret; `None` when it is none.
+pub fn address_of(url: &str) -> Option<String> {
+    let options: PgConnectOptions = url.parse().ok()?;
+    let (host, port) = (options.get_host(), options.get_port());
+    let database = options.get_database().unwrap_or_default();
+    Some(format!("{host}:{port}/{database}"))
+}
 
 /// A pool of connections to a migrated database.
 #[derive(Clone, Debug)]
@@ -59,9 +69,20 @@ impl Sql {
     /// Connects to the PostgreSQL database at `url`, and migrates it.
     ///
     /// # Errors
-    /// When the server refuses, or the database is newer than this program.
-    pub async fn postgres(url: &str) -> Result<Self, sqlx::Error> {
-        Self::open(AnyPoolOptions::new().max_connections(16), url, &POSTGRES).await
+    /// With the address, when the server refuses or does not answer, or the database is newer than
+    /// this program.
+    pub async fn postgres(url: &str) -> anyhow::Result<Self> {
+        let options = AnyPoolOptions::new().max_connections(16);
+        let opened = match Self::open(options, url, &POSTGRES).await {
+            // The pool keeps to itself why it got no connection.
+            Err(sqlx::Error::PoolTimedOut) => match Connection::connect(url).await {
+                Ok(_) => Err(sqlx::Error::PoolTimedOut),
+                Err(reason) => Err(reason),
+            },
+            opened => opened,
+        };
+        let address = address_of(url).unwrap_or_default();
+        opened.with_context(|| format!("`postgres` at `{address}`"))
     }
 
     async fn open(

@@ -30,6 +30,14 @@ fn a_value_that_an_option_cannot_hold_is_refused_before_anything_is_made() {
         ),
         (["--currency", "XYZ"], "`currency`"),
         (["--postgres", "localhost"], "`postgres` must be a URL"),
+        (["--postgres", "postgres://a@b:port/c"], "not `b:port/c`"),
+        (["--registry", "nonsense"], "`registry` must be a URL"),
+        (["--redis", "nonsense"], "`redis` must be a URL"),
+        (["--requests-per-minute", "0"], "`requests-per-minute`"),
+        (["--logins-per-minute", "0"], "`logins-per-minute`"),
+        (["--checkouts-per-minute", "0"], "`checkouts-per-minute`"),
+        (["--body-bytes-max", "0"], "`body-bytes-max`"),
+        (["--admin-email", " Boss "], "`admin-email`"),
         (["--rate-limits", "maybe"], "[possible values: on, off]"),
         (
             ["--config", "/nonexistent/millrace.toml"],
@@ -58,11 +66,33 @@ fn an_address_that_is_taken_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let line = refused(folder.path(), &["--listen", &address]);
+    let data = folder.path().join("data");
+    let line = refused(&data, &["--listen", &address]);
     assert!(
         line.contains(&format!("cannot listen on `{address}`")),
         "{line}"
     );
+    assert!(!data.exists(), "nothing is made, no password is printed");
+}
+
+#[test]
+fn a_password_of_the_first_administrator_is_held_to_the_rules() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let admin = ["--admin-email", "boss@example.com", "--admin-password", "a"];
+    let line = refused(folder.path(), &admin);
+    assert!(line.contains("`admin-password` must have 8"), "{line}");
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_named_without_its_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let postgres = "postgres://market:hidden@127.0.0.1:1/market";
+    let line = refused(folder.path(), &["--postgres", postgres]);
+    assert!(
+        line.contains("`postgres` at `127.0.0.1:1/market`") && line.contains("refused"),
+        "{line}"
+    );
+    assert!(!line.contains("hidden"), "{line}");
 }
 
 #[test]
@@ -113,7 +143,10 @@ fn a_broker_or_a_registry_that_does_not_answer_is_refused() {
     );
     assert!(line.contains("127.0.0.1:1"), "{line}");
     let line = refused(folder.path(), &["--registry", "http://127.0.0.1:1"]);
-    assert!(line.contains("schema registry"), "{line}");
+    assert!(
+        line.contains("schema registry") && line.contains("http://127.0.0.1:1"),
+        "{line}"
+    );
 }
 
 #[test]

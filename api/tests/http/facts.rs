@@ -86,10 +86,10 @@ async fn what_clients_tell_of_behaviour_is_kept_by_user_or_by_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trace_and_the_request_of_a_client_reach_every_fact_that_they_cause() {
-    let (market, _) = TestMarket::paying(5, |_| ()).await;
+    let (market, admin) = TestMarket::paying(5, |_| ()).await;
     // What a webhook tells first, it has begun.
     let silent = market.put("/simulator/webhooks", &json!({ "copies": 0 }));
-    expect(silent, 204).await;
+    expect(silent.bearer_auth(&admin), 204).await;
     let token = market.customer("ada@example.com").await;
     let item = json!({ "sku": "mug-red", "quantity": 1 });
     let add = market.post("/api/cart/items", &item).bearer_auth(&token);

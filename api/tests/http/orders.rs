@@ -52,8 +52,9 @@ impl TestMarket {
     }
 
     /// What the gateway has kept of an order: captured less refunded.
-    async fn kept(&self, order: &Value) -> i64 {
-        let ledger = expect(self.get("/simulator/ledger"), 200).await;
+    async fn kept(&self, admin: &str, order: &Value) -> i64 {
+        let ledger = self.get("/simulator/ledger").bearer_auth(admin);
+        let ledger = expect(ledger, 200).await;
         let charges = ledger["items"].as_array().unwrap().clone();
         let ours = charges.iter().filter(|c| c["order_id"] == order["id"]);
         let kept = |c: &Value| {
@@ -93,14 +94,14 @@ async fn each_payment_method_of_the_simulator_does_what_its_name_says() {
             (&json!("confirmed"), &json!("order.confirmed")),
             "{method}: {order}"
         );
-        assert_eq!(market.kept(&order).await, 1000, "{method}");
+        assert_eq!(market.kept(&admin, &order).await, 1000, "{method}");
     }
     assert_eq!(market.reserved(&admin).await, 5);
     for method in ["pm_decline", "pm_unheard_of"] {
         let order = market.buy(&format!("{method}@example.com"), method).await;
         assert_eq!(order["status"], "payment_failed");
         assert_eq!(last_event(&order), "order.payment_failed");
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     until("the reservations' release", || async {
         (market.reserved(&admin).await == 5).then_some(())
@@ -112,12 +113,12 @@ async fn each_payment_method_of_the_simulator_does_what_its_name_says() {
 async fn webhooks_that_come_twice_late_and_out_of_order_move_nothing_more() {
     let (market, admin) = TestMarket::paying(9, |_| ()).await;
     let delivery = json!({ "copies": 3, "delay_ms": 20, "hold_ms": 200 });
-    expect(market.put("/simulator/webhooks", &delivery), 204).await;
-    problem(
-        market.put("/simulator/webhooks", &json!({ "copies": 99 })),
-        422,
-    )
-    .await;
+    let webhooks = |body: &Value| {
+        let request = market.put("/simulator/webhooks", body);
+        request.bearer_auth(&admin)
+    };
+    expect(webhooks(&delivery), 204).await;
+    problem(webhooks(&json!({ "copies": 99 })), 422).await;
     for method in ["pm_ok", "pm_requires_action"] {
         let (token, placed) = market.place(&format!("{method}@example.com"), method).await;
         let paid = |order: &Value| order["payment_status"] == "captured";
@@ -131,7 +132,7 @@ async fn webhooks_that_come_twice_late_and_out_of_order_move_nothing_more() {
         expect(refund, 201).await;
         let back = |order: &Value| order["payment_status"] == "refunded";
         let order = market.settle(&token, &order, back).await;
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     let forged = market.post("/api/webhooks/payments/simulator", &json!({}));
     assert_eq!(problem(forged, 401).await["code"], "invalid-signature");
@@ -161,7 +162,7 @@ async fn money_that_comes_after_the_end_of_an_order_goes_back() {
     let expired = market.settle(&eve, &expired, is_back).await;
     assert_eq!(expired["status"], "expired");
     for order in [cancelled, expired] {
-        assert_eq!(market.kept(&order).await, 0);
+        assert_eq!(market.kept(&admin, &order).await, 0);
     }
     assert_eq!(market.reserved(&admin).await, 0);
 }
@@ -189,7 +190,7 @@ async fn a_refund_takes_what_is_left_and_no_more() {
     expect(refund(600, "c"), 201).await;
     problem(refund(1, "d"), 422).await;
     until("both refunds", || async {
-        (market.kept(&order).await == 0).then_some(())
+        (market.kept(&admin, &order).await == 0).then_some(())
     })
     .await;
 }
@@ -230,4 +231,40 @@ async fn an_order_for_later_is_accepted_at_once_in_the_shape_of_an_order() {
     for (name, value) in accepted.as_object().unwrap() {
         assert!(!order[name].is_null() && !value.is_null(), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_shows_its_ledger_to_all_and_listens_to_administrators_only() {
+    let (market, admin) = TestMarket::paying(1, |_| ()).await;
+    let ada = market.customer("ada@example.com").await;
+    let off = json!({ "copies": 0 });
+    let deliver = || market.put("/simulator/webhooks", &off);
+    problem(deliver(), 401).await;
+    problem(deliver().bearer_auth(&ada), 403).await;
+    expect(deliver().bearer_auth(&admin), 204).await;
+    let ledger = market.get("/simulator/ledger");
+    assert_eq!(expect(ledger, 200).await["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_shown_the_actions_of_their_role_and_administrators_every_order() {
+    let (market, admin) = TestMarket::paying(5, |_| ()).await;
+    let (ada, eve) = ("ada@example.com", "eve@example.com");
+    let (adas, eves) = (
+        market.buy(ada, "pm_ok").await,
+        market.buy(eve, "pm_ok").await,
+    );
+    assert_eq!(adas["allowed_actions"], json!(["cancel"]));
+    let path = format!("/api/orders/{}", adas["id"].as_str().unwrap());
+    let shown = expect(market.get(&path).bearer_auth(&admin), 200).await;
+    assert_eq!(shown["allowed_actions"], json!(["cancel", "ship"]));
+
+    let first = market.get("/api/admin/orders?limit=1").bearer_auth(&admin);
+    let first = expect(first, 200).await;
+    assert_eq!(first["items"][0]["id"], eves["id"], "the newest first");
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = format!("/api/admin/orders?limit=1&cursor={cursor}");
+    let second = expect(market.get(&second).bearer_auth(&admin), 200).await;
+    assert_eq!(second["items"][0]["id"], adas["id"]);
+    assert_eq!(second["next_cursor"], Value::Null);
 }

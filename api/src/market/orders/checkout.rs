@@ -24,7 +24,7 @@ use crate::http::idempotency::{Attempt, Idempotent, Intent};
 use crate::http::json::{Checks, MoneyBody};
 use crate::http::limits::Class;
 use crate::http::prefer::Wait;
-use crate::http::problem::{FieldError, Kind, Problem, Result};
+use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::market::{App, Market, accepted, carts, created};
 use crate::ports::{Message, Seen};
@@ -129,7 +129,7 @@ async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> 
     };
     let is_enough = |seen: &Seen<OrderView>| !last_word || seen.view.final_or_waiting;
     match seen(app, &id, limit, is_enough).await {
-        Some(seen) => Ok(created(&location, shown(app, &seen.view).await?)),
+        Some(seen) => Ok(created(&location, shown(app, client, &seen.view).await?)),
         None => Ok(accepted(&location, Answer(pending))),
     }
 }
@@ -200,11 +200,13 @@ async fn placed(
         shipping,
         shipping_tax_rate: rules.shipping_tax_rate,
     });
-    let priced = priced.map_err(|error| invalid("/currency", "currency", error.to_string()))?;
+    let priced =
+        priced.map_err(|error| Problem::field("/currency", "currency", error.to_string()))?;
     let expected_total = body.expected_total.map(|MoneyBody(total)| total);
     if expected_total.is_some_and(|expected| expected.currency != currency) {
         let message = format!("the order is in {currency}");
-        return Err(invalid("/expected_total/currency", "currency", message));
+        let pointer = "/expected_total/currency";
+        return Err(Problem::field(pointer, "currency", message));
     }
     if pricing::has_risen(expected_total, priced.totals.total) {
         return Err(price_changed(&priced));
@@ -260,13 +262,4 @@ fn price_changed(priced: &Priced) -> Problem {
     Problem::new(Kind::PriceChanged)
         .with("lines", &priced.lines)
         .with("totals", &priced.totals)
-}
-
-fn invalid(pointer: &str, code: &'static str, message: String) -> Problem {
-    let error = FieldError {
-        pointer: pointer.to_owned(),
-        code,
-        message,
-    };
-    Problem::new(Kind::InvalidFields).errors(vec![error])
 }

@@ -13,13 +13,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use millrace_avro::event::EventId;
 use millrace_avro::events::orders::{OrderCancelRequested, OrderCommand, OrderStatus, OrderView};
-use millrace_avro::keys::OrderId;
+use millrace_avro::keys::{OrderId, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{App, Market, Router, accepted, key};
 use crate::accounts::Role;
-use crate::http::auth::Client;
+use crate::http::auth::{Admin, Client};
 use crate::http::cursor::{Before, Page, decode, limit, links};
 use crate::http::etag::versioned;
 use crate::http::extract::{Path, Query};
@@ -37,6 +37,7 @@ pub(super) fn router() -> Router {
         .route("/api/orders/{id}", get(show))
         .route("/api/orders/{id}/events", get(progress))
         .route("/api/orders/{id}/cancel", put(cancel))
+        .route("/api/admin/orders", get(list_all))
         .route("/api/admin/orders/{id}/shipments", post(fulfilment::ship))
         .route("/api/admin/orders/{id}/delivery", put(fulfilment::deliver))
 }
@@ -76,8 +77,9 @@ async fn seen(
     found.or_else(|| app.views.order(id))
 }
 
-/// The order as its owner sees it: with its address, as long as the key to it exists.
-async fn body(app: &Market, order: &OrderView) -> Result<Value> {
+/// The order as its owner or an administrator sees it: with its address, as long as the key to it
+/// exists, and with what they may do.
+async fn body(app: &Market, client: &Client, order: &OrderView) -> Result<Value> {
     let mut body = serde_json::to_value(order).map_err(|_| Problem::new(Kind::Internal))?;
     let address = match &order.shipping_address {
         Some(sealed) => app.accounts.sealer().open(&order.user_id, sealed).await?,
@@ -90,11 +92,25 @@ async fn body(app: &Market, order: &OrderView) -> Result<Value> {
             address.unwrap_or(Value::Null),
         );
     }
+    keep_allowed(client, &mut body);
     Ok(body)
 }
 
-async fn shown(app: &Market, order: &OrderView) -> Result<Response> {
-    Ok(versioned(order.version, &body(app, order).await?))
+/// Leaves of `allowed_actions` what the client may do.
+fn keep_allowed(client: &Client, body: &mut Value) {
+    let actions = body.get_mut("allowed_actions");
+    if let Some(actions) = actions.and_then(Value::as_array_mut) {
+        actions.retain(|action| action.as_str().is_some_and(|it| may(client, it)));
+    }
+}
+
+/// Customers cancel; to ship and to deliver is up to administrators.
+fn may(client: &Client, action: &str) -> bool {
+    client.role == Role::Admin || action == "cancel"
+}
+
+async fn shown(app: &Market, client: &Client, order: &OrderView) -> Result<Response> {
+    Ok(versioned(order.version, &body(app, client, order).await?))
 }
 
 /// The order `id`, if it is the client's to see.
@@ -122,7 +138,7 @@ async fn show(
             |seen: &Seen<OrderView>| may_see(&client, &seen.view) && seen.view.final_or_waiting;
         seen(&app, &id, wait, is_enough).await;
     }
-    shown(&app, &visible(&app, &client, &id)?.view).await
+    shown(&app, &client, &visible(&app, &client, &id)?.view).await
 }
 
 async fn list(
@@ -131,22 +147,40 @@ async fn list(
     uri: Uri,
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
+    page(&app, &client, Some(&client.user), &uri, &query).await
+}
+
+async fn list_all(
+    State(app): State<App>,
+    Admin(client): Admin,
+    uri: Uri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
+    page(&app, &client, None, &uri, &query).await
+}
+
+/// A page of the orders of `user`, or of everybody, newest first.
+async fn page(
+    app: &Market,
+    client: &Client,
+    user: Option<&UserId>,
+    uri: &Uri,
+    query: &ListQuery,
+) -> Result<Response> {
     let limit = limit(query.limit)?;
     let cursor = query.cursor.as_deref().map(decode).transpose()?;
-    let orders = app
-        .views
-        .orders_of(&client.user, cursor.as_ref(), limit + 1);
+    let orders = app.views.orders_of(user, cursor.as_ref(), limit + 1);
     let before = Before::of(cursor.as_ref(), |place| {
-        app.views.newer_order(&client.user, place, limit)
+        app.views.newer_order(user, place, limit)
     });
     let page = Page::of(orders, limit, |order| {
         (order.created_at.clone(), order.id.clone())
     });
     let mut items = Vec::with_capacity(page.items.len());
     for order in &page.items {
-        items.push(body(&app, order).await?);
+        items.push(body(app, client, order).await?);
     }
-    let links = links(&uri, &before, page.next_cursor.as_deref());
+    let links = links(uri, &before, page.next_cursor.as_deref());
     let page = Page {
         items,
         next_cursor: page.next_cursor,
@@ -167,6 +201,7 @@ async fn progress(
         let Seen { view, at } = views.order(&order)?;
         let mut body = serde_json::to_value(&*view).ok()?;
         body.as_object_mut()?.remove("shipping_address");
+        keep_allowed(&client, &mut body);
         Some(Snapshot {
             at,
             event: "order",
@@ -223,17 +258,16 @@ async fn decide(
     let meta = request::current().command(command_id, client.user.as_str());
     let message = Message::Order(id.clone(), command);
     let location = format!("/api/orders/{id}");
-    let Some(reply) = app
+    let asked = app
         .ask(meta, message, app.settings.times.command_wait)
-        .await?
-    else {
-        return Ok(accepted(
-            &location,
-            shown(app, &visible(app, client, id)?.view).await?,
-        ));
+        .await;
+    let asked = asked.map_err(|problem| problem.retain("allowed", |action| may(client, action)))?;
+    let Some(reply) = asked else {
+        let order = visible(app, client, id)?.view;
+        return Ok(accepted(&location, shown(app, client, &order).await?));
     };
     reached(app, id, reply.version).await;
-    shown(app, &visible(app, client, id)?.view).await
+    shown(app, client, &visible(app, client, id)?.view).await
 }
 
 /// The order as a decision left it, or later; `None` when that is not seen in time.
