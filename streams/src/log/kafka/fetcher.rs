@@ -86,8 +86,8 @@ impl Fetcher {
 
     /// The same, where it is about partitions for which an offset is committed.
     pub(super) fn forget_committed(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) {
-        let partitions = offsets.iter().map(|(partition, _)| partition);
-        self.committed.forget_about(partitions);
+        let is_committed = |asked: &TopicPartition| offsets.iter().any(|(one, _)| one == asked);
+        self.committed.forget_about(is_committed);
     }
 
     /// Replaces the assignment. What stays where it is goes on without being fetched again.
