@@ -131,11 +131,22 @@ impl<A: Send + 'static> Questions<A> {
         };
         let is_wanted = Arc::new(AtomicBool::new(true));
         let (about, wanted) = (partitions.to_vec(), Arc::clone(&is_wanted));
+        let name = self.name;
         let pending = watchdog.begin(move || {
             if !wanted.load(Ordering::Relaxed) {
                 return Err(LogError::Unavailable("nobody wants to know".to_owned()));
             }
-            ask(&about)
+            let began = Instant::now();
+            let answer = ask(&about);
+            let (about, took) = (about.len(), began.elapsed());
+            tracing::debug!(
+                question = name,
+                about,
+                ?took,
+                is_ok = answer.is_ok(),
+                "asked"
+            );
+            answer
         });
         self.asked.push(Question {
             about: partitions.to_vec(),

@@ -7,7 +7,7 @@ use millrace_state::Error as StateError;
 use super::StreamThread;
 use crate::error::Error;
 use crate::log::{
-    Assignment, Bounds, CommittedOffset, HeldTasks, LogError, OffsetReset, TaskId, TopicPartition,
+    Assignment, CommittedOffset, HeldTasks, LogError, Offset, OffsetReset, TaskId, TopicPartition,
 };
 use crate::runtime::changelogs::Changelogs;
 use crate::runtime::restore::Restoring;
@@ -367,26 +367,42 @@ impl StreamThread {
         Ok(busy)
     }
 
-    /// Where each of these tasks begins, once that is known.
+    /// Where each of these tasks begins, once that is known. The ends of partitions are asked for
+    /// where nothing is committed only: that may take as long as a fetch that waits for records.
     fn begins(&mut self, tasks: &[TaskId]) -> Result<Option<Vec<(TaskId, Begin)>>, Error> {
         let inputs = self.inputs_of(tasks);
-        let all = inputs.concat();
         if !self.know_committed(tasks, &inputs)? {
             return Ok(None);
         }
-        let Some(bounds) = self.member.poll_bounds(&all)? else {
-            return Ok(None);
+        let fresh = self.fresh(tasks, &inputs);
+        let bounds = if fresh.is_empty() {
+            Vec::new()
+        } else {
+            let Some(bounds) = self.member.poll_bounds(&fresh)? else {
+                return Ok(None);
+            };
+            bounds
         };
-        let mut bounds = bounds.into_iter();
+        let mut resets = bounds.into_iter().map(|b| self.shared.reset_offset(b));
         let mut begins = Vec::new();
         for (id, inputs) in tasks.iter().zip(inputs) {
             let task = self.restoring.get_mut(id);
             let committed = task.and_then(|task| task.committed.take());
-            let bounds: Vec<_> = bounds.by_ref().take(inputs.len()).collect();
             let committed = committed.unwrap_or_default();
-            begins.push((*id, self.begin_offsets(inputs, committed, &bounds)?));
+            begins.push((*id, self.begin(inputs, committed, &mut resets)));
         }
         Ok(Some(begins))
+    }
+
+    /// The inputs for which nothing is committed.
+    fn fresh(&self, tasks: &[TaskId], inputs: &[Vec<TopicPartition>]) -> Vec<TopicPartition> {
+        let mut fresh = Vec::new();
+        for (id, inputs) in tasks.iter().zip(inputs) {
+            let committed = self.restoring.get(id).and_then(|t| t.committed.as_ref());
+            let pairs = inputs.iter().zip(committed.into_iter().flatten());
+            fresh.extend(pairs.filter(|(_, at)| at.is_none()).map(|(p, _)| p.clone()));
+        }
+        fresh
     }
 
     /// Makes sure that what is committed for these tasks is known; false if it is not yet.
@@ -459,35 +475,24 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Where to begin in each partition: at the committed offset, or as the reset policy says.
-    fn begin_offsets(
+    /// Where to begin in each partition: at the committed offset, or at the next of `resets`.
+    fn begin(
         &self,
         partitions: Vec<TopicPartition>,
         committed: Vec<Option<CommittedOffset>>,
-        bounds: &[Bounds],
-    ) -> Result<Begin, Error> {
+        resets: &mut impl Iterator<Item = Offset>,
+    ) -> Begin {
         let mut begin = Begin::default();
-        for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
-            let offset = match committed {
-                Some(committed) if committed.offset < bounds.start => {
-                    return Err(LogError::OffsetOutOfRange {
-                        partition,
-                        wanted: committed.offset,
-                        start: bounds.start,
-                    }
-                    .into());
-                }
-                Some(committed) => committed,
-                None => {
-                    begin.at_latest |= self.shared.config.offset_reset == OffsetReset::Latest;
-                    CommittedOffset {
-                        offset: self.shared.reset_offset(*bounds),
-                        metadata: String::new(),
-                    }
-                }
-            };
-            begin.offsets.push((partition, offset));
+        for (partition, committed) in partitions.into_iter().zip(committed) {
+            let offset = committed.or_else(|| {
+                begin.at_latest |= self.shared.config.offset_reset == OffsetReset::Latest;
+                let (offset, metadata) = (resets.next()?, String::new());
+                Some(CommittedOffset { offset, metadata })
+            });
+            begin
+                .offsets
+                .extend(offset.map(|offset| (partition, offset)));
         }
-        Ok(begin)
+        begin
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::log::TaskId;
 
 /// How long one answer for all may take.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks about all tasks together, which takes one question; but only as long as that is answered
 /// soon. Then each is asked about by itself, so that one that waits, for a commit that a former
@@ -51,9 +51,9 @@ mod tests {
     fn tasks_are_asked_about_together_until_that_takes_too_long() {
         let mut together = Together::default();
         assert_eq!(together.groups(tasks(), ms(10)), [tasks()]);
-        assert_eq!(together.groups(tasks(), ms(509)), [tasks()]);
-        assert_eq!(together.groups(tasks(), ms(510)).len(), 3);
-        assert_eq!(together.groups(Vec::new(), ms(600)).len(), 0);
-        assert_eq!(together.groups(tasks(), ms(700)), [tasks()]);
+        assert_eq!(together.groups(tasks(), ms(2_009)), [tasks()]);
+        assert_eq!(together.groups(tasks(), ms(2_010)).len(), 3);
+        assert_eq!(together.groups(Vec::new(), ms(2_600)).len(), 0);
+        assert_eq!(together.groups(tasks(), ms(2_700)), [tasks()]);
     }
 }
