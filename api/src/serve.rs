@@ -215,7 +215,7 @@ impl Instance {
     ) -> Result<Self> {
         health::recorder();
         let sql = open_sql(&settings).await?;
-        let (ground, applications, views, commands, calls) = {
+        let (process, ground, applications, views, commands, calls) = {
             let (settings, gateway) = (settings.clone(), outside.gateway.clone());
             let runtime = Handle::current();
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
@@ -236,6 +236,7 @@ impl Instance {
             None => Arc::new(NoGateways),
         };
         let ports = Ports {
+            process,
             commands,
             views: views.views(),
             cache,
@@ -244,11 +245,8 @@ impl Instance {
             lags: lags.clone(),
         };
         let settings_demo = settings.demo;
-        let is_alone = settings.postgres.is_none();
         let app = Market::open(settings, sql, ports).await?;
-        if is_alone {
-            app.idempotency().give_back_all().await?;
-        }
+        app.idempotency().give_back_own().await?;
         ensure_admin(&app).await?;
         app.set_seeding(settings_demo);
         let seeding = settings_demo.then(|| tokio::spawn(seed_catalogue(app.clone())));
@@ -366,7 +364,9 @@ async fn open_sql(settings: &Settings) -> Result<Sql> {
     sql.context("database of accounts")
 }
 
+/// With the process's id before all.
 type Started = (
+    String,
     Ground,
     Arc<[Streams]>,
     LogViews,
@@ -415,13 +415,14 @@ fn start_streams(
     }
     let views = LogViews::start(ground.log.clone(), &ground.resources)?;
     let commands = LogCommands::new(ground.log.writer("api")?, &ground.resources)?;
-    let instance = state.process_id();
+    let process = state.process_id().to_owned();
     let calls = gateway
         .filter(|_| pays)
-        .map(|gateway| gateway.start_calls(&ground, instance, runtime))
+        .map(|gateway| gateway.start_calls(&ground, &process, runtime))
         .transpose()?;
     let commands = Arc::new(commands);
-    Ok((ground, applications.into(), views, commands, calls))
+    let applications = applications.into();
+    Ok((process, ground, applications, views, commands, calls))
 }
 
 /// Prints a line for whoever reads, if anybody does.

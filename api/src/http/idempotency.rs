@@ -3,14 +3,15 @@
 //!
 //! The claim on (principal, route, key) is a row in SQL, so it survives a restart and holds for all
 //! instances. The work runs to its end even if the client goes away. An answer of 500 or more
-//! gives the claim back; so does a process that died, after [`CLAIM_TTL`], or at its next start
-//! where no other process shares the database. Work that is then done again is told so, finds the
-//! ids that it derives from the key, and so changes nothing.
+//! gives the claim back; so does a process that died, at its next start, or after [`CLAIM_TTL`] if it
+//! does not come back. Work that is then done again is told so, finds the ids that it derives from
+//! the key, and so changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -50,6 +51,8 @@ const NOBODY: &str = "";
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     sql: Sql,
+    /// Whose claims begin with this: the same after a restart.
+    process: Arc<str>,
     ttl: Duration,
     claim_ttl: Duration,
 }
@@ -179,10 +182,11 @@ impl Intent {
             let work = work(Attempt::First);
             return work.await.map(IntoResponse::into_response);
         };
+        let id = format!("{}/{}", self.table.process, EventId::random());
         let claim = Claim {
             intent: self,
             key,
-            id: EventId::random().to_string(),
+            id,
         };
         match claim.take().await? {
             Taken::Answered(response) => Ok(response),
@@ -388,26 +392,30 @@ fn replay(status: i64, row: &Row) -> Result<Response> {
 }
 
 impl Idempotency {
-    /// Keys in `sql`, whose answers are remembered for `ttl`.
-    pub fn new(sql: Sql, ttl: Duration) -> Self {
+    /// Keys in `sql`, claimed by `process`, whose answers are remembered for `ttl`.
+    pub fn new(sql: Sql, process: &str, ttl: Duration) -> Self {
         let claim_ttl = CLAIM_TTL;
         Self {
             sql,
+            process: process.into(),
             ttl,
             claim_ttl,
         }
     }
 
-    /// Gives back every claim without an answer: for a process that has just started and has the
-    /// database to itself, so that whoever made them is dead.
+    /// Gives back what this process has claimed and not answered: at its start, so that it was
+    /// another life of it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn give_back_all(&self) -> Result<u64, sqlx::Error> {
-        let given_back = sqlx::query("UPDATE idempotency SET claim = $1 WHERE status IS NULL")
-            .bind(NOBODY)
-            .execute(self.sql.pool())
-            .await?;
+    pub async fn give_back_own(&self) -> Result<u64, sqlx::Error> {
+        let given_back = sqlx::query(
+            "UPDATE idempotency SET claim = $1 WHERE status IS NULL AND claim LIKE $2 || '/%'",
+        )
+        .bind(NOBODY)
+        .bind(&*self.process)
+        .execute(self.sql.pool())
+        .await?;
         Ok(given_back.rows_affected())
     }
 
@@ -427,23 +435,60 @@ impl Idempotency {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tokio::sync::oneshot;
 
     use super::*;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn work_that_takes_long_keeps_its_claim() {
-        let folder = tempfile::tempdir().unwrap();
-        let sql = Sql::sqlite(&folder.path().join("keys.db")).await.unwrap();
-        let mut table = Idempotency::new(sql, Duration::from_secs(60));
-        table.claim_ttl = Duration::from_millis(500);
-        let intent = Intent {
+    async fn table(folder: &Path) -> Idempotency {
+        let sql = Sql::sqlite(&folder.join("keys.db")).await.unwrap();
+        Idempotency::new(sql, "one", Duration::from_secs(60))
+    }
+
+    fn intent(table: Idempotency) -> Intent {
+        Intent {
             table,
             principal: "ada".to_owned(),
             route: "POST /api/orders".to_owned(),
             key: Some("first".to_owned()),
             body_hash: String::new(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_process_that_comes_back_gives_back_its_own_claims_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(folder.path()).await;
+        let other = Idempotency {
+            process: "another".into(),
+            ..table.clone()
         };
+        let (begin, begun) = oneshot::channel::<()>();
+        let work = async move {
+            begin.send(()).unwrap();
+            std::future::pending::<Result<StatusCode>>().await
+        };
+        let dies = tokio::spawn(intent(table.clone()).once(work));
+        begun.await.unwrap();
+        dies.abort();
+        assert_eq!(other.give_back_own().await.unwrap(), 0);
+        let again = async || {
+            intent(other.clone())
+                .once(async { Ok(StatusCode::OK) })
+                .await
+        };
+        assert_eq!(again().await.unwrap_err().kind, Kind::InFlight);
+        assert_eq!(table.give_back_own().await.unwrap(), 1);
+        assert_eq!(again().await.unwrap().status(), 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_takes_long_keeps_its_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = table(folder.path()).await;
+        table.claim_ttl = Duration::from_millis(500);
+        let intent = intent(table);
         let (finish, finished) = oneshot::channel::<()>();
         let (begin, begun) = oneshot::channel::<()>();
         let work = async move {

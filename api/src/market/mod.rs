@@ -88,6 +88,8 @@ pub struct Market {
 /// What the market is made of.
 #[derive(Clone, Debug)]
 pub struct Ports {
+    /// Tells this process from others that share the database; the same after a restart.
+    pub process: String,
     /// Gives commands.
     pub commands: Arc<dyn Commands>,
     /// Shows what became of them.
@@ -110,7 +112,11 @@ impl Market {
     pub async fn open(settings: Settings, sql: Sql, ports: Ports) -> Result<App, AccountError> {
         Ok(Arc::new(Self {
             accounts: Accounts::open(sql.clone(), &settings).await?,
-            idempotency: Idempotency::new(sql.clone(), settings.times.idempotency_ttl),
+            idempotency: Idempotency::new(
+                sql.clone(),
+                &ports.process,
+                settings.times.idempotency_ttl,
+            ),
             cart_tokens: CartTokens::new(sql.secret("cart-tokens").await?),
             limits: RateLimits::new(settings.limits),
             streams: Streams::default(),

@@ -135,6 +135,7 @@ async fn an_instance_that_still_reads_its_log_shows_carts_from_redis() {
     let views = Arc::new(MemoryViews::new());
     assert!(!views.caught_up());
     let ports = Ports {
+        process: "second".to_owned(),
         commands: Arc::new(NoCommands),
         views,
         cache: Cache::open(Some(&redis.url())).unwrap(),

@@ -1,4 +1,4 @@
-//! One measurement of the engine, or of the log port, in a process of its own.
+//! One measurement of the engine, or of what is below it, in a process of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use millrace_streams::log::kafka::KafkaLog;
 use millrace_streams::log::{Log, Offset, TopicPartition};
 use millrace_streams::{ApplicationState, Streams, StreamsConfig};
 
-use super::{Measured, PARTITIONS, Peer, Workload, connect, port, topologies};
+use super::{Measured, PARTITIONS, Peer, Workload, connect, port, raw, topologies};
 use crate::{clock, usage};
 
 /// How long a run may take.
@@ -71,6 +71,7 @@ impl Job {
             Peer::Millrace => "millrace",
             Peer::KafkaStreams => "kafka-streams",
             Peer::Port => "port",
+            Peer::Raw => "raw",
         };
         let settings = self.settings().chain([("peer", peer.to_owned())]);
         settings
@@ -87,6 +88,7 @@ pub fn run(job: &Job) -> Result<()> {
     let measured = match job.peer {
         Peer::Millrace => engine(job)?,
         Peer::Port => port::run(job)?,
+        Peer::Raw => raw::run(job)?,
         Peer::KafkaStreams => bail!("Kafka Streams runs on a virtual machine of its own"),
     };
     println!("{}", serde_json::to_string(&measured)?);

@@ -6,6 +6,7 @@
 //! | `twin` | the same on Kafka Streams |
 //! | `topologies` | the measured topologies |
 //! | `port` | what the log port does without an engine |
+//! | `raw` | what the client does without the port |
 //! | `input` | writes the input |
 //! | `outputs` | reads what a run has written, and compares it with what it should be |
 //! | `report` | the table, and the lines of JSON |
@@ -18,6 +19,7 @@ pub mod client;
 mod input;
 mod outputs;
 mod port;
+mod raw;
 mod report;
 mod topologies;
 mod twin;
@@ -83,6 +85,8 @@ pub enum Peer {
     KafkaStreams,
     /// The log port alone: fetch, send, commit.
     Port,
+    /// The client alone: poll, send, commit.
+    Raw,
 }
 
 /// What is measured.
@@ -123,7 +127,8 @@ impl Workload {
 
 /// Every measurement of a round. What only the engine offers is compared with the twin's run of
 /// the workload before it.
-const ROUND: [(Workload, Peer); 6] = [
+const ROUND: [(Workload, Peer); 7] = [
+    (Workload::Pass, Peer::Raw),
     (Workload::Pass, Peer::Port),
     (Workload::W1, Peer::KafkaStreams),
     (Workload::W1, Peer::Millrace),
@@ -264,7 +269,7 @@ impl Bench<'_> {
     fn run_process(&self, job: &Job) -> Result<Measured> {
         let mut command = match job.peer {
             Peer::KafkaStreams => self.twin.command(job),
-            Peer::Millrace | Peer::Port => own_process(job)?,
+            Peer::Millrace | Peer::Port | Peer::Raw => own_process(job)?,
         };
         let output = command
             .stdin(Stdio::null())

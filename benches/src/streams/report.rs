@@ -104,13 +104,14 @@ impl Report {
 }
 
 /// Who stands in each line, and whom it is compared with.
-const LINES: [(Workload, Peer, Option<Workload>); 6] = [
+const LINES: [(Workload, Peer, Option<Workload>); 7] = [
     (Workload::W1, Peer::KafkaStreams, None),
     (Workload::W1, Peer::Millrace, Some(Workload::W1)),
     (Workload::W2, Peer::KafkaStreams, None),
     (Workload::W2, Peer::Millrace, Some(Workload::W2)),
     (Workload::W2Each, Peer::Millrace, Some(Workload::W2)),
     (Workload::Pass, Peer::Port, None),
+    (Workload::Pass, Peer::Raw, None),
 ];
 
 impl fmt::Display for Report {

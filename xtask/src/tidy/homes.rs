@@ -46,8 +46,9 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
+/// The log, and the bench that measures the client without it.
 fn is_kafka_log(path: &str) -> bool {
-    path.starts_with("streams/src/log/kafka/")
+    path.starts_with("streams/src/log/kafka/") || path == "benches/src/streams/raw.rs"
 }
 
 /// The files outside the home that name one of the crates.
