@@ -57,7 +57,11 @@ impl Passing {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
+            .set("fetch.queue.backoff.ms", "1")
             .set("queued.max.messages.kbytes", "16384")
+            .set("queued.min.messages", "32768")
+            .set("fetch.max.bytes", "4194304")
+            .set("fetch.message.max.bytes", "4194304")
             .create()?;
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &job.bootstrap)
