@@ -215,7 +215,14 @@ impl Instance {
     ) -> Result<Self> {
         health::recorder();
         let sql = open_sql(&settings).await?;
-        let (process, ground, applications, views, commands, calls) = {
+        let Started {
+            process,
+            ground,
+            applications,
+            views,
+            commands,
+            calls,
+        } = {
             let (settings, gateway) = (settings.clone(), outside.gateway.clone());
             let runtime = Handle::current();
             let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
@@ -364,15 +371,16 @@ async fn open_sql(settings: &Settings) -> Result<Sql> {
     sql.context("database of accounts")
 }
 
-/// With the process's id before all.
-type Started = (
-    String,
-    Ground,
-    Arc<[Streams]>,
-    LogViews,
-    Arc<LogCommands>,
-    Option<Running>,
-);
+/// What runs once the topologies do.
+struct Started {
+    /// The process's id: the same after a restart.
+    process: String,
+    ground: Ground,
+    applications: Arc<[Streams]>,
+    views: LogViews,
+    commands: Arc<LogCommands>,
+    calls: Option<Running>,
+}
 
 async fn seed_catalogue(app: App) {
     match seed::seed(&*app.views, &app.commands).await {
@@ -421,8 +429,14 @@ fn start_streams(
         .map(|gateway| gateway.start_calls(&ground, &process, runtime))
         .transpose()?;
     let commands = Arc::new(commands);
-    let applications = applications.into();
-    Ok((process, ground, applications, views, commands, calls))
+    Ok(Started {
+        process,
+        ground,
+        applications: applications.into(),
+        views,
+        commands,
+        calls,
+    })
 }
 
 /// Prints a line for whoever reads, if anybody does.

@@ -6,9 +6,6 @@ use std::time::Duration;
 use millrace_deploy::market::MarketOptions;
 use millrace_deploy::{Kafka, KafkaOptions, Postgres, Redis, Registry, require, require_with};
 
-/// How long a market may take to come to rest after its load.
-pub(crate) const REST: Duration = Duration::from_secs(60);
-
 /// How long a market may take to do what it does at once on a machine with nothing else to do.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use millrace_deploy::market::audit::{Claims, settles};
 use millrace_deploy::market::{Load, Market, drill};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::facts::{committed, count, findings};
 use crate::group::{Member, members, wait_until};
-use crate::servers::{LIMIT, REST, Servers};
+use crate::servers::{LIMIT, Servers};
 
 /// The group of the order saga.
 pub(crate) const GROUP: &str = "orders";
@@ -44,18 +43,8 @@ async fn two_instances_share_the_tasks_and_the_survivor_goes_on_from_its_standby
     let alone = |members: &[Member]| matches!(members, [one] if one.active.len() == 4);
     block_in_place(|| wait_until(&servers.kafka, GROUP, alone));
     load.written_since(Instant::now(), LIMIT).await.unwrap();
-    let buyers = load.buyers().to_vec();
-    let promises = load.stop().await.unwrap();
-    let claims = Claims {
-        shop: &shop,
-        buyers: &buyers,
-        promises: &promises,
-        admin: &admin,
-        received: &drill::received(),
-    };
-    let outcomes = settles(&claims, REST).await;
-    let outcomes = outcomes.unwrap_or_else(|error| panic!("{error:#}\n{}", survivor.log()));
-    println!("{} orders: {outcomes:?}", promises.count());
+    let settled = drill::settle(&shop, &admin, load).await;
+    let (promises, _) = settled.unwrap_or_else(|error| panic!("{error:#}\n{}", survivor.log()));
 
     let log = survivor.log();
     let taken_over: Vec<_> = runs(&log).skip(before).collect();

@@ -1,13 +1,12 @@
 //! An instance that is stopped past its session and goes on later writes nothing that counts.
 
-use millrace_deploy::market::audit::{Claims, settles};
 use millrace_deploy::market::{Load, Market, drill};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::facts::{committed, findings};
 use crate::group::{Member, wait_until};
-use crate::servers::{LIMIT, REST, Servers};
+use crate::servers::{LIMIT, Servers};
 use crate::share::{GROUP, each_order_was_created_once, shared};
 
 const SEED: u64 = 23;
@@ -47,19 +46,9 @@ async fn a_zombie_writes_nothing_twice_and_takes_its_seat_again() {
     let refused = refusals(&zombie.log()) - before;
     assert!(refused > 0, "nobody refused it: {}", zombie.log());
 
-    let buyers = load.buyers().to_vec();
-    let promises = load.stop().await.unwrap();
-    let claims = Claims {
-        shop: &shop,
-        buyers: &buyers,
-        promises: &promises,
-        admin: &admin,
-        received: &drill::received(),
-    };
-    let outcomes = settles(&claims, REST).await;
-    let outcomes = outcomes
+    let settled = drill::settle(&shop, &admin, load).await;
+    let (promises, _) = settled
         .unwrap_or_else(|error| panic!("{error:#}\n{}\n---\n{}", healthy.log(), zombie.log()));
-    println!("{} orders: {outcomes:?}", promises.count());
     let facts = block_in_place(|| committed(&servers.kafka));
     assert_eq!(findings(&facts), Vec::<String>::new());
     each_order_was_created_once(&facts, &promises.orders.concat());

@@ -153,8 +153,37 @@ fn is_committed(
     Ok(pairs.all(|(at, (_, end))| at.as_ref().is_some_and(|at| at.offset >= *end)))
 }
 
+/// Passes records on without an engine.
+pub(super) trait Pass {
+    /// Passes on what has come, and commits when it is time.
+    fn step(&mut self) -> Result<()>;
+
+    /// Commits what was passed on.
+    fn commit(&mut self) -> Result<()>;
+
+    /// True if everything in front of `ends` was passed on.
+    fn has_reached(&self, ends: &[(TopicPartition, Offset)]) -> bool;
+}
+
+/// Passes everything in front of `ends` on.
+pub(super) fn pass(
+    passing: &mut impl Pass,
+    ends: &[(TopicPartition, Offset)],
+    began: Instant,
+) -> Result<Measured> {
+    while topologies::first().is_none() {
+        passing.step()?;
+    }
+    let watch = Watch::start(began, || Ok(()))?;
+    while !passing.has_reached(ends) {
+        passing.step()?;
+    }
+    passing.commit()?;
+    watch.stop()
+}
+
 /// Watches a run from its first record on.
-pub(super) struct Watch {
+struct Watch {
     began: Instant,
     first: Instant,
     cpu: f64,
@@ -162,7 +191,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Waits for the first record.
-    pub(super) fn start(began: Instant, check: impl Fn() -> Result<()>) -> Result<Self> {
+    fn start(began: Instant, check: impl Fn() -> Result<()>) -> Result<Self> {
         loop {
             if let Some(first) = topologies::first() {
                 let cpu = usage::cpu_seconds()?;
@@ -186,7 +215,7 @@ impl Watch {
     }
 
     /// Everything is committed.
-    pub(super) fn stop(&self) -> Result<Measured> {
+    fn stop(&self) -> Result<Measured> {
         let total = usage::cpu_seconds()?;
         Ok(Measured {
             seconds: self.first.elapsed().as_secs_f64(),

@@ -11,7 +11,7 @@ use millrace_streams::log::{
     RecordBatch, Seat, SubtopologyMetadata, TopicPartition, TopicSlot, TopologyMetadata,
 };
 
-use super::client::{Job, Watch, ends};
+use super::client::{Job, Pass, ends, pass};
 use super::{Measured, connect, topologies};
 use crate::clock;
 
@@ -33,15 +33,7 @@ pub(super) fn run(job: &Job) -> Result<Measured> {
         .collect();
     member.assign(&begins)?;
     let mut passing = Passing::new(member, &job.output);
-    while topologies::first().is_none() {
-        passing.step()?;
-    }
-    let watch = Watch::start(began, || Ok(()))?;
-    while !passing.has_reached(&ends) {
-        passing.step()?;
-    }
-    passing.commit()?;
-    let measured = watch.stop()?;
+    let measured = pass(&mut passing, &ends, began)?;
     passing.member.leave()?;
     Ok(measured)
 }
@@ -108,7 +100,9 @@ impl Passing {
             committed_at: clock::now(),
         }
     }
+}
 
+impl Pass for Passing {
     fn step(&mut self) -> Result<()> {
         self.member
             .fetch(Duration::from_millis(20), &mut self.fetched)?;

@@ -12,7 +12,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::{Job, Watch, ends};
+use super::client::{Job, Pass, ends, pass};
 use super::{Measured, connect, topologies};
 use crate::clock;
 
@@ -26,15 +26,7 @@ pub(super) fn run(job: &Job) -> Result<Measured> {
     let ends = ends(&connect(&job.bootstrap)?, &job.input)?;
     let began = clock::now();
     let mut passing = Passing::start(job, &ends)?;
-    while topologies::first().is_none() {
-        passing.step()?;
-    }
-    let watch = Watch::start(began, || Ok(()))?;
-    while !passing.has_reached(&ends) {
-        passing.step()?;
-    }
-    passing.commit()?;
-    watch.stop()
+    pass(&mut passing, &ends, began)
 }
 
 struct Passing {
@@ -85,7 +77,9 @@ impl Passing {
             committed_at: clock::now(),
         })
     }
+}
 
+impl Pass for Passing {
     fn step(&mut self) -> Result<()> {
         if let Some(message) = self.consumer.poll(Duration::from_millis(20)) {
             let message = message?;

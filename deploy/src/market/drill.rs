@@ -1,8 +1,14 @@
-//! What a drill offers and buys: enough of most things, and of some not enough.
+//! What a drill offers and buys, enough of most things and of some not enough, and how it ends.
+
+use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Buyer, LoadOptions};
+use super::audit::{Claims, Outcomes, settles};
+use super::{Buyer, Load, LoadOptions, Promises, Shop};
+
+/// How long a market may take to come to rest after its load.
+const REST: Duration = Duration::from_secs(60);
 
 /// How many of each SKU are received.
 const STOCK: [i64; 8] = [100_000, 100_000, 100_000, 100_000, 100_000, 100_000, 50, 5];
@@ -49,4 +55,24 @@ pub fn load(seed: u64) -> LoadOptions {
         skus: received().into_iter().map(|(sku, _)| sku).collect(),
         payment_methods: PAYS.map(str::to_owned).to_vec(),
     }
+}
+
+/// Ends `load`, and waits until every promise is kept and everything adds up: what was promised, and
+/// how many orders ended where.
+///
+/// # Errors
+/// What does not add up, when it does not within a minute.
+pub async fn settle(shop: &Shop, admin: &Buyer, load: Load) -> Result<(Promises, Outcomes)> {
+    let buyers = load.buyers().to_vec();
+    let promises = load.stop().await?;
+    let claims = Claims {
+        shop,
+        buyers: &buyers,
+        promises: &promises,
+        admin,
+        received: &received(),
+    };
+    let outcomes = settles(&claims, REST).await?;
+    println!("{} orders: {outcomes:?}", promises.count());
+    Ok((promises, outcomes))
 }

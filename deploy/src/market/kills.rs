@@ -7,8 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
-use super::audit::{Claims, Outcomes, settles};
-use super::{Dice, Load, Market, Promises, drill};
+use super::{Dice, Load, Market, drill};
 
 /// How many kills in a row, unless `MILLRACE_KILLS` says otherwise.
 const KILLS: u64 = 20;
@@ -22,9 +21,6 @@ const BACK_LIMIT: Duration = Duration::from_secs(60);
 /// How soon half of the restarts must have committed. A machine of its own does it within two
 /// seconds; a machine of CI runs other tests, the load and the servers beside it on a few cores.
 const BACK_P50_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a market may take to come to rest after its load.
-const REST: Duration = Duration::from_secs(60);
 
 /// How often, and what chance begins with.
 #[derive(Clone, Copy, Debug)]
@@ -71,17 +67,11 @@ async fn run(market: &mut Market, options: KillOptions) -> Result<()> {
     let load = drill::load(options.seed);
     let mut load = Load::start(std::slice::from_ref(&shop), load).await?;
     let times = kills(market, &mut load, options).await?;
-    let buyers = load.buyers().to_vec();
-    let promises = load.stop().await?;
-    let claims = Claims {
-        shop: &shop,
-        buyers: &buyers,
-        promises: &promises,
-        admin: &admin,
-        received: &drill::received(),
-    };
-    let outcomes = settles(&claims, REST).await?;
-    print(&promises, &outcomes);
+    let (promises, outcomes) = drill::settle(&shop, &admin, load).await?;
+    println!(
+        "refused {:?}, failed {:?}, undecided {}, unanswered {}",
+        promises.refused, promises.failed, promises.undecided, promises.unanswered
+    );
     ensure!(outcomes.values().sum::<usize>() > 0, "nothing was bought");
     ensure!(
         market.gave_up_state().is_none(),
@@ -120,14 +110,6 @@ async fn restart(market: &mut Market, load: &mut Load) -> Result<(Duration, Dura
     let ready = began.elapsed();
     load.written_since(began, BACK_LIMIT).await?;
     Ok((ready, began.elapsed()))
-}
-
-fn print(promises: &Promises, outcomes: &Outcomes) {
-    println!("{} orders: {outcomes:?}", promises.count());
-    println!(
-        "refused {:?}, failed {:?}, undecided {}, unanswered {}",
-        promises.refused, promises.failed, promises.undecided, promises.unanswered
-    );
 }
 
 /// Prints the middle and the worst of the times back, and holds the middle to its limit.
