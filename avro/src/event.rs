@@ -223,7 +223,7 @@ impl EventType {
     }
 }
 
-/// A closed set of event types that share a topic. [`events!`](crate::events) implements it.
+/// A closed set of event types that share a topic. [`events!`](macro@crate::events) implements it.
 pub trait EventSet: Sized + Send + Sync + 'static {
     /// The name of the set, for messages.
     const NAME: &'static str;

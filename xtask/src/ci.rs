@@ -28,14 +28,16 @@ pub(crate) fn run() -> Result<()> {
         tidy::run(),
         check_dependencies(),
         cargo(&clippy),
+        documentation(),
         test(),
     ];
+    let steps = results.len();
     let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     for failure in &failures {
         eprintln!("failed: {failure:#}");
     }
     if !failures.is_empty() {
-        bail!("{} of 5 steps failed", failures.len());
+        bail!("{} of {steps} steps failed", failures.len());
     }
     Ok(())
 }
@@ -60,6 +62,14 @@ pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
 fn cargo(arguments: &[&str]) -> Result<()> {
     let name = format!("cargo {}", arguments.join(" "));
     step(&name, repository::cargo().args(arguments))
+}
+
+/// Builds the documentation: a link that leads nowhere fails.
+fn documentation() -> Result<()> {
+    let mut cargo = repository::cargo();
+    cargo.args(["doc", "--workspace", "--no-deps", "--locked"]);
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    step("cargo doc", &mut cargo)
 }
 
 /// Checks the format of everything, and by name that of the files that a macro takes in:

@@ -3,8 +3,8 @@
 //!
 //! The claim on (principal, route, key) is a row in SQL, so it survives a restart and holds for all
 //! instances. The work runs to its end even if the client goes away. An answer of 500 or more
-//! gives the claim back; so does a process that died, at its next start, or after [`CLAIM_TTL`] if it
-//! does not come back. Work that is then done again is told so, finds the ids that it derives from
+//! gives the claim back; so does a process that died, at its next start, or after a time if it does
+//! not come back. Work that is then done again is told so, finds the ids that it derives from
 //! the key, and so changes nothing.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //!
 //! Memory is in front. Redis is asked only while memory still catches up, as after a start, and what
 //! it says counts only where it is newer. So it can be away, emptied or wrong without an answer being
-//! so. After a read that failed it is left alone for [`REST`].
+//! so. After a read that failed it is left alone for a while.
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,21 +6,24 @@ use crate::topology::Topology;
 use crate::topology::parts::{Part, PartNode, Role};
 
 impl Topology {
-    /// The sub-topologies with their nodes, stores and topics, as Kafka Streams prints them.
+    /// The sub-topologies with their nodes, stores and topics, in the form in which Kafka Streams prints
+    /// a named topology, so that its viewers read it. A node that looks up a global table shows its
+    /// store, and nodes stand in the order of their definition.
     ///
     /// The names of nodes are made for the reader: nothing durable follows from them.
     pub fn describe(&self) -> String {
-        let mut text = format!("Topology: {}\n", self.name());
+        let mut text = format!("Topology: {}:\n ", self.name());
         for (index, part) in self.parts().iter().enumerate() {
             let remark = match part.is_global {
                 true => " for global store (will not generate tasks)",
                 false => "",
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "   Sub-topology: {index}{remark}");
+            let _ = writeln!(text, "  Sub-topology: {index}{remark}");
             for node in &part.nodes {
                 describe_node(&mut text, node);
             }
+            text.push('\n');
         }
         text
     }

@@ -31,7 +31,7 @@ fn enriched() -> Topology {
 #[test]
 fn a_description_shows_repartitions_and_global_stores_as_kafka_streams_does() {
     let expected = expect![[r#"
-        Topology: enriched
+        Topology: enriched:
            Sub-topology: 0
             Source: source-0 (topics: [orders])
               --> select-key-1
@@ -40,7 +40,8 @@ fn a_description_shows_repartitions_and_global_stores_as_kafka_streams_does() {
               <-- source-0
             Sink: repartition-sink-2 (topic: by-customer-repartition)
               <-- select-key-1
-           Sub-topology: 1
+
+          Sub-topology: 1
             Source: source-3 (topics: [by-customer-repartition])
               --> aggregate-4, join-global-6
             Processor: aggregate-4 (stores: [count])
@@ -53,12 +54,14 @@ fn a_description_shows_repartitions_and_global_stores_as_kafka_streams_does() {
               <-- source-3
             Sink: sink-7 (topic: enriched)
               <-- join-global-6
-           Sub-topology: 2 for global store (will not generate tasks)
+
+          Sub-topology: 2 for global store (will not generate tasks)
             Source: global-source-0 (topics: [customers])
               --> global-table-0
             Processor: global-table-0 (stores: [customer])
               --> none
               <-- global-source-0
+
     "#]];
     expected.assert_eq(&enriched().describe());
 }
