@@ -156,3 +156,42 @@ fn a_topic_that_is_compressed_with_zstd_is_read() {
         assert_eq!(contract::kit::values(h, &from, 1), [text]);
     });
 }
+
+#[test]
+fn a_transaction_that_takes_too_long_is_aborted_and_the_member_goes_on() {
+    contract::run::<Cluster>(|h| {
+        let (input, output) = (
+            contract::kit::topic(h, "input", 1),
+            contract::kit::topic(h, "output", 1),
+        );
+        let (from, to) = (
+            contract::kit::partition(&input, 0),
+            contract::kit::partition(&output, 0),
+        );
+        let mut app = App::reading(h, &[&input]);
+        app.transaction_timeout = Duration::from_secs(1);
+        let mut client = app.join_alone(h, "a", 1);
+        // The coordinator calls the producer fenced each time: that is no sign of a rival.
+        let mut end = 0;
+        for _ in 0..2 {
+            client.send(&to, "k", "too late");
+            end = contract::kit::eventually(h, "the coordinator's abort", || {
+                let bounds = client.member.bounds(std::slice::from_ref(&to));
+                let bounds = bounds.expect("an answer").pop().expect("one answer");
+                let ended = bounds.end == bounds.high_watermark && bounds.end > end;
+                ended.then_some(bounds.end)
+            });
+            let late = [(from.clone(), contract::kit::offset(1, "too late"))];
+            let aborted = client.member.commit(&late);
+            assert!(
+                matches!(aborted, Err(CommitError::Aborted(_))),
+                "{aborted:?}"
+            );
+            client.member.recover().expect("the member keeps its seat");
+            assert_eq!(client.committed(&from), None);
+        }
+        client.send(&to, "k", "in time");
+        client.commit_at(&from, contract::kit::offset(2, "in time"));
+        assert_eq!(contract::kit::values(h, &to, 1), ["in time"]);
+    });
+}

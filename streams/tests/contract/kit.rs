@@ -164,6 +164,7 @@ pub(crate) struct App {
     pub(crate) id: Arc<str>,
     pub(crate) topology: Arc<TopologyMetadata>,
     pub(crate) fetch_bytes_max: usize,
+    pub(crate) transaction_timeout: Duration,
 }
 
 impl App {
@@ -185,6 +186,7 @@ impl App {
             id: h.unique("app").into(),
             topology: Arc::new(TopologyMetadata { subtopologies }),
             fetch_bytes_max: 1 << 20,
+            transaction_timeout: Duration::from_secs(30),
         }
     }
 
@@ -203,7 +205,7 @@ impl App {
             topology: Arc::clone(&self.topology),
             offset_reset: OffsetReset::Earliest,
             fetch_bytes_max: self.fetch_bytes_max,
-            transaction_timeout: Duration::from_secs(30),
+            transaction_timeout: self.transaction_timeout,
         }
     }
 

@@ -186,8 +186,15 @@ impl Transactor {
         };
         let result = active.commit(offsets, group, timeout);
         result.map_err(|failure| {
+            let was_late = self.is_overdue();
             self.fail(failure.cause);
-            failure.error
+            match failure.error {
+                CommitError::Fenced(why) if was_late && failure.cause == Cause::Fenced => {
+                    let limit = self.seat.transaction_timeout;
+                    CommitError::Aborted(format!("it was open for longer than {limit:?}: {why}"))
+                }
+                error => error,
+            }
         })
     }
 
@@ -198,14 +205,21 @@ impl Transactor {
         }
     }
 
-    /// Gives the producer up. The coordinator reports a transaction that took too long as fenced
-    /// too, which tells nothing about others.
+    /// True if the coordinator may have aborted the open transaction as one that took too long. It
+    /// reports that as fenced too, which tells nothing about others then.
+    fn is_overdue(&self) -> bool {
+        let Stage::Ready(active) = &self.stage else {
+            return false;
+        };
+        let limit = self.seat.transaction_timeout;
+        active.open.is_some_and(|at| at.elapsed() >= limit)
+    }
+
+    /// Gives the producer up.
     fn fail(&mut self, cause: Cause) {
-        let opened = self.active().and_then(|active| active.open);
-        let overdue = opened.is_some_and(|at| at.elapsed() >= self.seat.transaction_timeout);
         if cause != Cause::Fenced {
             self.stage = Stage::Broken(cause);
-        } else if overdue {
+        } else if self.is_overdue() {
             self.stage = Stage::Broken(Cause::Other);
         } else {
             let before = self.fenced_at.replace(Instant::now());
