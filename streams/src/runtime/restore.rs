@@ -20,7 +20,7 @@ pub(crate) struct Restoring {
     /// written to the changelogs is then in front of their ends. A standby need not know.
     pub(crate) is_settled: bool,
     /// What is committed for each input, once the stores are restored and the group was asked.
-    pub(crate) committed: Option<Vec<Option<CommittedOffset>>>,
+    pub(crate) committed: Option<Vec<(TopicPartition, Option<CommittedOffset>)>>,
     followers: Vec<Follower>,
     /// The changelog records that were applied since the stores were opened.
     replayed: usize,
@@ -96,6 +96,30 @@ impl Restoring {
         self.followers
             .iter()
             .all(|follower| follower.target.is_some())
+    }
+
+    /// The inputs for which nothing is committed.
+    pub(crate) fn fresh_inputs(&self) -> impl Iterator<Item = TopicPartition> {
+        let committed = self.committed.iter().flatten();
+        let fresh = committed.filter(|(_, offset)| offset.is_none());
+        fresh.map(|(partition, _)| partition.clone())
+    }
+
+    /// Where to begin in each input: at the committed offset, or, in those of
+    /// [`Restoring::fresh_inputs`], at the next of `resets`.
+    pub(crate) fn take_offsets(
+        &mut self,
+        resets: &mut impl Iterator<Item = Offset>,
+    ) -> Vec<(TopicPartition, CommittedOffset)> {
+        let mut reset = || {
+            let (offset, metadata) = (resets.next()?, String::new());
+            Some(CommittedOffset { offset, metadata })
+        };
+        let committed = self.committed.take().into_iter().flatten();
+        let offsets = committed.map(|(partition, offset)| (partition, offset.or_else(&mut reset)));
+        offsets
+            .filter_map(|(partition, offset)| Some((partition, offset?)))
+            .collect()
     }
 
     /// The task's role has changed: as a task to run, it first catches up with the end as it is now.

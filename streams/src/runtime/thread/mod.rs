@@ -7,9 +7,10 @@
 //! not committed, re-read the committed offsets, roll the stores forward from their changelogs, and
 //! go on. A store is never ahead of the log, so nothing is ever wiped for it.
 
+mod assignment;
 mod failures;
 mod panics;
-mod tasks;
+mod restoring;
 mod together;
 mod upkeep;
 
@@ -18,9 +19,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assignment::Target;
 use failures::Failures;
 use panics::Panics;
-use tasks::Target;
 use together::Together;
 
 use crate::error::Error;
