@@ -26,13 +26,13 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
+use crate::ground::Ground;
 use crate::http::auth::Admin;
 use crate::http::json::{Checks, Raw, parse};
 use crate::http::problem::{Kind, Problem};
 use crate::ledger::SqlLedger;
 use crate::market::App;
 use crate::ports::{Commands, Gateways, Message, Webhook, WebhookError};
-use crate::serve::Ground;
 use crate::sql::Sql;
 
 /// The name under which webhooks of the simulator come.

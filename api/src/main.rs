@@ -9,8 +9,9 @@ use clap::error::ErrorKind;
 use millrace_api::commands;
 use millrace_api::config::{Cli, Command, Settings, one_line};
 use millrace_api::gateway::{BuiltInGateway, signing_secret};
+use millrace_api::ground::Ground;
 use millrace_api::outside::MailFolder;
-use millrace_api::serve::{Ground, Instance, Outside, bind, entries, say};
+use millrace_api::serve::{Instance, Outside, bind, say};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -97,7 +98,7 @@ fn serve(settings: Settings) -> Result<()> {
     log_to_stderr(LOGGED);
     settings.check_serving()?;
     // A name that nobody knows is refused before anything is made.
-    entries(&settings)?;
+    settings.entries()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         // Before anything is made: an address that is taken stays taken.
         let socket = bind(settings.listen)?;

@@ -30,6 +30,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+/// How often the views are looked at while they catch up.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
 /// A command or an event of a client, with its key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {

@@ -1,25 +1,14 @@
 //! The composition: a log, a registry, a database, the topologies, the views and the routes.
 
-use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
-use millrace_avro::catalog;
-use millrace_avro::codec::{RemoteConfig, SchemaClient};
-use millrace_avro::registry::{FileStore, Registry};
+use anyhow::{Context as _, Result};
 use millrace_effects::runner::Running;
 use millrace_state::{StateDir, StateOptions};
-use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
-use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
-use millrace_streams::log::{Log, TopicSpec};
-use millrace_streams::serde::Resources;
 use millrace_streams::{Streams, StreamsConfig};
-use millrace_topologies::registry::{self, ENTRIES, Entry, Limits, select};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -30,17 +19,18 @@ use tracing::{info, warn};
 use crate::accounts::mail::Mailer;
 use crate::config::Settings;
 use crate::gateway::BuiltInGateway;
-use crate::http::health;
+use crate::ground::Ground;
+use crate::http::metrics;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
 use crate::live::lag::{Inputs, Lags};
-use crate::live::relay;
 use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
 use crate::outside::NoGateways;
 use crate::parts::Parts;
 use crate::ports::{Commands, Gateways};
 use crate::registry_http;
+use crate::relay;
 use crate::seed;
 use crate::sql::Sql;
 
@@ -64,96 +54,10 @@ pub struct Outside {
     pub mailer: Arc<dyn Mailer>,
 }
 
-/// What everything is written to and read from.
-#[derive(Clone, Debug)]
-pub struct Ground {
-    /// The log.
-    pub log: Arc<dyn Log>,
-    /// What serdes need: the schema registry's client.
-    pub resources: Resources,
-    /// The registry of the embedded mode.
-    pub registry: Option<Arc<Registry>>,
-    /// Keeps other processes out of the data folder.
-    _lock: Arc<File>,
-}
-
-impl Ground {
-    /// Opens the log and the registry that the settings name.
-    ///
-    /// # Errors
-    /// When one of them cannot be opened or reached.
-    pub fn open(settings: &Settings) -> Result<Self> {
-        let lock = lock(&settings.data)?;
-        let log: Arc<dyn Log> = match &settings.kafka {
-            Some(brokers) => Arc::new(KafkaLog::connect(cluster(settings, brokers))?),
-            None => EmbeddedLog::open(settings.data.join("log"), EmbeddedOptions::default())?,
-        };
-        let (client, registry) = match &settings.registry {
-            Some(url) => {
-                let client = SchemaClient::http(RemoteConfig::from(url.as_str()));
-                (client.with_context(|| format!("`registry` `{url}`"))?, None)
-            }
-            None => {
-                let store = FileStore::open(&settings.data.join("registry.jsonl"))?;
-                let registry = Arc::new(Registry::open(store)?);
-                (SchemaClient::local(registry.clone()), Some(registry))
-            }
-        };
-        let resources = Resources::new().with(Arc::new(client));
-        Ok(Self {
-            log,
-            resources,
-            registry,
-            _lock: Arc::new(lock),
-        })
-    }
-
-    /// Creates the topics that do not exist: those of the catalogue, and those that only the
-    /// topologies know.
-    ///
-    /// # Errors
-    /// When a topic exists with another number of partitions, or the log does not answer.
-    pub fn create_topics(&self) -> Result<()> {
-        let mut specs: Vec<TopicSpec> = catalog::topics().into_iter().map(|t| t.spec).collect();
-        let known: BTreeSet<_> = specs.iter().map(|spec| spec.name.clone()).collect();
-        let of_topologies = registry::topics(ENTRIES, &Limits::default())?;
-        let own = of_topologies.into_iter();
-        specs.extend(own.filter(|spec| !known.contains(&spec.name)));
-        self.log
-            .create_topics(&specs)
-            .context("topics of the market")
-    }
-}
-
-/// How to reach the cluster, and what its groups are told.
-fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
-    let standbys = settings.standby_replicas.to_string();
-    KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
-}
-
-/// The limits of the rules that the settings ask for.
-pub fn rules(settings: &Settings) -> Limits {
-    let mut limits = Limits::default();
-    limits.orders.reservation_ttl = settings.times.reservation_ttl;
-    limits.carts.idle_after = settings.times.cart_idle;
-    limits.carts.keep_for = settings.times.cart_ttl;
-    limits.carts.currency = settings.currency;
-    limits
-}
-
-/// The topologies that the settings ask for.
-///
-/// # Errors
-/// The first name that no topology has.
-pub fn entries(settings: &Settings) -> Result<Vec<&'static Entry>> {
-    let only = (!settings.only.is_empty()).then(|| settings.only.join(","));
-    select(only.as_deref()).map_err(|error| anyhow!("configuration: `only`: {error}"))
-}
-
 /// What each of the topologies reads that the settings ask for.
 fn inputs(settings: &Settings) -> Result<Vec<Inputs>> {
-    let limits = rules(settings);
-    let inputs = entries(settings)?.into_iter().map(|entry| {
+    let limits = settings.rules();
+    let inputs = settings.entries()?.into_iter().map(|entry| {
         let topology = (entry.define)(&limits)?;
         let topics = topology.source_topics();
         Ok(Inputs {
@@ -213,7 +117,7 @@ impl Instance {
         ground: Ground,
         outside: Outside,
     ) -> Result<Self> {
-        health::recorder();
+        metrics::recorder();
         let sql = open_sql(&settings).await?;
         let Started {
             process,
@@ -278,7 +182,7 @@ impl Instance {
         let tasks = vec![
             ("the outbox and the mails", tokio::spawn(relay)),
             ("the measurements of lag", tokio::spawn(lags.run())),
-            ("the metrics", tokio::spawn(health::upkeep())),
+            ("the metrics", tokio::spawn(metrics::upkeep())),
         ];
         info!(%address, "serving");
         Ok(Self {
@@ -345,21 +249,6 @@ impl Instance {
     }
 }
 
-/// Makes the data folder, and keeps other processes out of it until the file is closed.
-fn lock(data: &Path) -> Result<File> {
-    let folder = || format!("data folder `{}`", data.display());
-    std::fs::create_dir_all(data).with_context(folder)?;
-    let file = File::create(data.join("lock")).with_context(folder)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(anyhow!(
-            "{} is in use by another process; stop it, or name another with `--data`",
-            folder()
-        )),
-        Err(TryLockError::Error(error)) => Err(error).with_context(folder),
-    }
-}
-
 async fn open_sql(settings: &Settings) -> Result<Sql> {
     let sql = match &settings.postgres {
         Some(url) => Sql::postgres(url).await,
@@ -399,7 +288,7 @@ fn start_streams(
     gateway: Option<&BuiltInGateway>,
     runtime: Handle,
 ) -> Result<Started> {
-    let entries = entries(settings)?;
+    let entries = settings.entries()?;
     ground.create_topics()?;
     let options = StateOptions {
         memory_bytes_max: STATE_BYTES_MAX,
@@ -410,7 +299,7 @@ fn start_streams(
     if let Some(aside) = aside {
         tracing::warn!(aside = %aside.display(), "the state is damaged; it is restored from the log");
     }
-    let limits = rules(settings);
+    let limits = settings.rules();
     let mut config = StreamsConfig::default();
     config.resources = ground.resources.clone();
     let pays = entries.iter().any(|entry| entry.name == "payments");

@@ -3,13 +3,12 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::repository::{self, Repository};
 use crate::setup::{on_path, servers};
+use crate::step::step;
 use crate::tidy;
 
 /// Runs every check, whatever the others found, and the tests last; fails if any of them failed.
@@ -39,23 +38,6 @@ pub(crate) fn run() -> Result<()> {
     if !failures.is_empty() {
         bail!("{} of {steps} steps failed", failures.len());
     }
-    Ok(())
-}
-
-/// Runs a program with its output passed through; `name` is for the eyes.
-#[expect(clippy::disallowed_methods, reason = "says how long each step took")]
-pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
-    println!("== {name}");
-    let start = Instant::now();
-    let status = command
-        .stdin(Stdio::null())
-        .current_dir(repository::root())
-        .status();
-    let status = status.with_context(|| format!("cannot start '{name}'"))?;
-    if !status.success() {
-        bail!("'{name}' failed ({status})");
-    }
-    eprintln!("== {name}: {} s", start.elapsed().as_secs());
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod ci;
 mod repository;
 mod setup;
 mod source;
+mod step;
 mod tidy;
 
 use anyhow::Result;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use millrace_deploy::{Kafka, Postgres, Redis, Registry, Server};
 
-use crate::ci::step;
+use crate::step::step;
 
 /// A download may fail once or twice for reasons that pass.
 const FETCH_ATTEMPTS: usize = 3;

@@ -3,6 +3,7 @@
 mod arrows;
 mod dependencies;
 mod homes;
+mod modules;
 mod shape;
 mod stand_alone;
 
@@ -92,6 +93,7 @@ pub(crate) fn run() -> Result<()> {
 fn rules() -> Vec<Rule> {
     [
         arrows::RULES,
+        modules::RULES,
         homes::RULES,
         shape::RULES,
         dependencies::RULES,

@@ -14,6 +14,7 @@ mod sessions;
 mod store;
 pub mod tokens;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use millrace_avro::event::EventId;
@@ -22,7 +23,6 @@ use millrace_avro::keys::UserId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::config::Settings;
 use crate::sql::Sql;
 
 use self::mail::Mail;
@@ -128,21 +128,34 @@ pub struct Accounts {
     reset_token_ttl: Duration,
 }
 
+/// What accounts may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountOptions {
+    /// How long an access token is valid.
+    pub access_token_ttl: Duration,
+    /// How long a refresh token is valid.
+    pub refresh_token_ttl: Duration,
+    /// How long a token to reset a password is valid.
+    pub reset_token_ttl: Duration,
+    /// How many passwords are hashed at once.
+    pub password_hashes_max: NonZeroUsize,
+}
+
 impl Accounts {
     /// The accounts in `sql`.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open(sql: Sql, settings: &Settings) -> Result<Self, AccountError> {
+    pub async fn open(sql: Sql, options: AccountOptions) -> Result<Self, AccountError> {
         let key = sql.secret("access-tokens").await?;
         Ok(Self {
             store: Store::new(sql.clone()),
-            sessions: Sessions::new(sql.clone(), settings.times.refresh_token_ttl),
-            passwords: Passwords::new(settings.limits.password_hashes_max)?,
-            tokens: Tokens::new(&key, settings.times.access_token_ttl),
+            sessions: Sessions::new(sql.clone(), options.refresh_token_ttl),
+            passwords: Passwords::new(options.password_hashes_max)?,
+            tokens: Tokens::new(&key, options.access_token_ttl),
             sealer: Sealer::new(sql.clone()),
             outbox: Outbox::new(sql.clone()),
-            reset_token_ttl: settings.times.reset_token_ttl,
+            reset_token_ttl: options.reset_token_ttl,
             sql,
         })
     }

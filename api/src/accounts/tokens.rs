@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{AccountError, Role, Session, User};
 use crate::clock;
-use crate::http::request::hex;
 
 const ISSUER: &str = "millrace";
 
@@ -93,7 +92,7 @@ impl std::fmt::Debug for Tokens {
 /// The digest under which a random token is kept: SHA-256, in hexadecimal digits. A slow hash
 /// would add nothing, as nobody can guess 256 bits.
 pub fn digest(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
+    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 #[cfg(test)]

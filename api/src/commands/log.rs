@@ -7,7 +7,7 @@ use millrace_streams::log::Isolation;
 
 use super::line::Lines;
 use super::scan::scan;
-use crate::serve::Ground;
+use crate::ground::Ground;
 
 /// Writes every record that `topic` has now as a line of JSON, by its partitions: those that are
 /// committed, or all.

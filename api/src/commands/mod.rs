@@ -28,7 +28,7 @@ pub use log::dump;
 use anyhow::{Result, bail};
 
 use crate::config::{Command, LogCommand, Settings, StateCommand};
-use crate::serve::Ground;
+use crate::ground::Ground;
 
 /// Does what `command` asks, and writes to `out` what it asks for.
 ///

@@ -24,7 +24,7 @@ use millrace_streams::log::{
 
 use super::alone;
 use super::scan::partitions;
-use crate::serve::Ground;
+use crate::ground::Ground;
 
 /// What the headers about a fault begin with.
 const FAULT: &str = "__streams.errors.";

@@ -20,7 +20,6 @@ use millrace_streams::log::{
 
 use super::{alone, ground};
 use crate::config::Settings;
-use crate::serve::{entries, rules};
 
 /// How a reset is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +72,9 @@ pub(super) fn reset(
 }
 
 fn plan(settings: &Settings, asked: Asked) -> Result<Plan> {
-    let limits = rules(settings);
+    let limits = settings.rules();
     let mut applications = Vec::new();
-    for entry in entries(settings)? {
+    for entry in settings.entries()? {
         let topology = (entry.define)(&limits)?;
         applications.push((entry.name, topology.metadata(entry.name)));
     }

@@ -11,7 +11,7 @@ use millrace_topologies::registry::ENTRIES;
 use super::line::Lines;
 use super::scan::scan;
 use crate::config::Settings;
-use crate::serve::{Ground, rules};
+use crate::ground::Ground;
 
 pub(super) fn dump(
     ground: &Ground,
@@ -63,7 +63,7 @@ fn stores(settings: &Settings) -> Result<BTreeMap<String, String>> {
         stores.insert(store.to_owned(), topic.to_owned());
     }
     for entry in ENTRIES {
-        let topology = (entry.define)(&rules(settings))?;
+        let topology = (entry.define)(&settings.rules())?;
         for name in topology.durable_names(entry.name) {
             if let Some(store) = name.strip_prefix("store ") {
                 stores.insert(store.to_owned(), changelog_topic(entry.name, store));

@@ -8,7 +8,6 @@ use millrace_topologies::registry::{ENTRIES, Entry, VIEWS, select_from};
 use serde_json::{Value, json};
 
 use crate::config::{Format, Settings, TopologyCommand};
-use crate::serve::rules;
 
 pub(super) fn print(
     command: TopologyCommand,
@@ -25,7 +24,7 @@ pub(super) fn print(
             let entries = entries();
             let found = select_from(&entries, Some(&name)).map_err(|error| anyhow!(error))?;
             let entry = found.first().context("name a topology")?;
-            let topology = (entry.define)(&rules(settings))?;
+            let topology = (entry.define)(&settings.rules())?;
             match format {
                 Format::Text => write!(out, "{}", topology.describe())?,
                 Format::Mermaid => write!(out, "{}", topology.mermaid())?,

@@ -6,6 +6,7 @@
 
 mod cli;
 mod options;
+mod rules;
 mod span;
 
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use axum::http::Uri;
 use millrace_avro::money::Currency;
 use millrace_effects::views::redis::RedisViews;
 
-use crate::accounts::rules;
+use crate::accounts::{AccountOptions, rules as asked};
 use crate::sql;
 
 pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, one_line};
@@ -183,6 +184,16 @@ impl Settings {
 }
 
 impl Settings {
+    /// What the accounts are told.
+    pub fn accounts(&self) -> AccountOptions {
+        AccountOptions {
+            access_token_ttl: self.times.access_token_ttl,
+            refresh_token_ttl: self.times.refresh_token_ttl,
+            reset_token_ttl: self.times.reset_token_ttl,
+            password_hashes_max: self.limits.password_hashes_max,
+        }
+    }
+
     /// Checks what is needed to open the log: records on a cluster name their schemas by a number
     /// that every reader has to understand alike.
     ///
@@ -348,11 +359,11 @@ fn admin(
     if email.is_none() && password.is_some() {
         return refuse("`admin-password` is given without `admin-email`");
     }
-    if !email.as_deref().is_none_or(rules::is_email) {
+    if !email.as_deref().is_none_or(asked::is_email) {
         return refuse("`admin-email` must be a mail address");
     }
-    if !password.as_deref().is_none_or(rules::is_password) {
-        let rule = rules::password_rule();
+    if !password.as_deref().is_none_or(asked::is_password) {
+        let rule = asked::password_rule();
         return refuse(&format!("`admin-password` must have {rule}"));
     }
     Ok(email.map(|email| AdminSeed { email, password }))

@@ -10,7 +10,6 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::problem::{Kind, Problem, Result};
-use super::request::hex;
 
 /// The answer `body` with the tag of `version`.
 pub fn versioned(version: i64, body: &impl Serialize) -> Response {
@@ -23,7 +22,7 @@ pub fn versioned(version: i64, body: &impl Serialize) -> Response {
 /// 500 when `body` is no JSON.
 pub fn conditional(headers: &HeaderMap, version: i64, body: &impl Serialize) -> Result<Response> {
     let bytes = serde_json::to_vec(body).map_err(|_| Problem::new(Kind::Internal))?;
-    let digest = hex(&Sha256::digest(&bytes))
+    let digest = hex::encode(Sha256::digest(&bytes))
         .chars()
         .take(16)
         .collect::<String>();

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use super::auth::Client;
 use super::json;
 use super::problem::{Kind, Problem, Result};
-use super::request::{hex, within_current};
+use super::request::within_current;
 use crate::accounts::tokens::Tokens;
 use crate::clock;
 use crate::sql::{Row, Sql};
@@ -120,7 +120,7 @@ where
             principal: client.principal().to_string(),
             route,
             key,
-            body_hash: hex(&Sha256::digest(&bytes)),
+            body_hash: hex::encode(Sha256::digest(&bytes)),
         };
         Ok(Self {
             body: json::parse(&bytes)?,

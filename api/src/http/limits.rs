@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 
 use super::auth::Principal;
 use super::problem::{Kind, Problem, Result};
+use crate::accounts::tokens::Tokens;
 use crate::clock;
 use crate::config::Limits;
-use crate::market::App;
 
 const WINDOW_MS: i64 = 60_000;
 /// How many windows are remembered at most.
@@ -142,8 +142,12 @@ impl Left {
 
 /// Counts each request of a client, and tells in the headers of its answer what is left. A client is
 /// its account, or where it is not logged in its address.
-pub async fn limited(State(app): State<App>, request: Request, next: Next) -> Response {
-    match app.limits.count(Class::Any, &client(&app, &request)) {
+pub async fn limited(
+    State((limits, tokens)): State<(RateLimits, Tokens)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match limits.count(Class::Any, &client(&tokens, &request)) {
         None => next.run(request).await,
         Some(Ok(left)) => {
             let mut response = next.run(request).await;
@@ -158,8 +162,8 @@ pub async fn limited(State(app): State<App>, request: Request, next: Next) -> Re
     }
 }
 
-fn client(app: &App, request: &Request) -> String {
-    let account = Principal::of(request.headers(), app.accounts.tokens());
+fn client(tokens: &Tokens, request: &Request) -> String {
+    let account = Principal::of(request.headers(), tokens);
     account.map_or_else(|| address(request), |account| account.to_string())
 }
 

@@ -51,8 +51,12 @@ impl RequestContext {
             .filter(|id| is_id(id))
             .map_or_else(EventId::random, EventId::new);
         let continued = text("traceparent").and_then(trace_id);
-        let trace_id = continued.map_or_else(|| hex(&clock::random_bytes::<16>()), str::to_owned);
-        let traceparent = format!("00-{trace_id}-{}-01", hex(&clock::random_bytes::<8>()));
+        let trace_id =
+            continued.map_or_else(|| hex::encode(clock::random_bytes::<16>()), str::to_owned);
+        let traceparent = format!(
+            "00-{trace_id}-{}-01",
+            hex::encode(clock::random_bytes::<8>())
+        );
         Self {
             id,
             trace_id,
@@ -148,11 +152,6 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let valid = lengths && is_hex(trace) && is_hex(parent) && trace.bytes().any(|b| b != b'0');
     valid.then_some(trace)
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::serve::Ground;
+use crate::ground::Ground;
 
 /// How long Redis is left alone after a read that failed.
 const REST: Duration = Duration::from_secs(1);

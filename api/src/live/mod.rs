@@ -5,6 +5,5 @@ pub mod cache;
 pub mod commands;
 pub mod lag;
 pub mod memory;
-pub mod relay;
 mod replies;
 pub mod views;

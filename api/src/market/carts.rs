@@ -29,7 +29,6 @@ use crate::http::json::{Checks, Json};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
 use crate::ports::{Message, ViewKey};
-use crate::serve::rules;
 
 /// The header with a guest's token.
 const CART_TOKEN: &str = "x-cart-token";
@@ -397,7 +396,7 @@ fn line_sku(app: &Market, holder: &Holder, line_id: &str) -> Result<Sku> {
 }
 
 fn check_quantity(app: &Market, checks: &mut Checks, min: i64, quantity: i64) {
-    let max = rules(&app.settings).carts.quantity_max;
+    let max = app.settings.rules().carts.quantity_max;
     let fits = (min..=max).contains(&quantity);
     checks.require(fits, "/quantity", "range", &format!("{min} to {max}"));
 }

@@ -7,6 +7,7 @@ mod audit;
 mod behaviour;
 mod carts;
 mod catalogue;
+mod health;
 mod orders;
 mod payments;
 mod stock;
@@ -35,22 +36,19 @@ use crate::accounts::{AccountError, Accounts};
 use crate::config::Settings;
 use crate::http::idempotency::Idempotency;
 use crate::http::limits::RateLimits;
-use crate::http::position::{self, Position};
+use crate::http::position::{self, Position, Wait};
 use crate::http::problem::{Kind, Problem, Result, page};
 use crate::http::sse::Streams;
-use crate::http::{health, limits, request};
+use crate::http::{limits, request};
 use crate::live::cache::Cache;
 use crate::live::lag::Lags;
-use crate::ports::{Commands, Gateways, Message, PortError, ViewKey, Views, wait_for};
+use crate::ports::{Commands, Gateways, LOOK, Message, PortError, ViewKey, Views, wait_for};
 use crate::sql::Sql;
 
 use self::carts::CartTokens;
 
 /// The routes, as a page.
 const ROUTES: &str = include_str!("../../docs/routes.md");
-
-/// How often the views are looked at while they catch up.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// What every handler shares.
 pub type App = Arc<Market>;
@@ -111,7 +109,7 @@ impl Market {
     /// When the database does not answer.
     pub async fn open(settings: Settings, sql: Sql, ports: Ports) -> Result<App, AccountError> {
         Ok(Arc::new(Self {
-            accounts: Accounts::open(sql.clone(), &settings).await?,
+            accounts: Accounts::open(sql.clone(), settings.accounts()).await?,
             idempotency: Idempotency::new(
                 sql.clone(),
                 &ports.process,
@@ -257,6 +255,11 @@ pub fn router(app: App, beside: Router) -> axum::Router {
     let times = &app.settings.times;
     let limit = times.request_timeout;
     let body_bytes_max = app.settings.limits.body_bytes_max;
+    let wait = Wait {
+        views: app.views.clone(),
+        limit: times.command_wait,
+    };
+    let limited = (app.limits.clone(), app.accounts.tokens().clone());
     Router::new()
         .merge(accounts::router())
         .merge(catalogue::router())
@@ -268,7 +271,7 @@ pub fn router(app: App, beside: Router) -> axum::Router {
         .merge(audit::router())
         .merge(behaviour::router())
         // nobody is answered from the past: not even a client that did not ask whether it is ready
-        .layer(from_fn_with_state(app.clone(), position::reached))
+        .layer(from_fn_with_state(wait, position::reached))
         .layer(from_fn_with_state(app.clone(), caught_up))
         .merge(beside)
         .route("/", get(root))
@@ -276,7 +279,7 @@ pub fn router(app: App, beside: Router) -> axum::Router {
         .route("/problems", get(async || markdown(page())))
         .fallback(async || Problem::new(Kind::NotFound))
         // before any work is done for a client that asks too often
-        .layer(from_fn_with_state(app.clone(), limits::limited))
+        .layer(from_fn_with_state(limited, limits::limited))
         // whoever watches the process is always answered
         .merge(health::router())
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed))

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use millrace_api::serve::Ground;
+use millrace_api::ground::Ground;
 use millrace_deploy::{Kafka, KafkaOptions, Registry, require};
 use millrace_streams::log::{Cleanup, TopicSpec};
 

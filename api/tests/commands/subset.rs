@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use millrace_api::serve::entries;
 use millrace_deploy::market::{Market, MarketOptions};
 use tokio::task::block_in_place;
 
@@ -13,7 +12,7 @@ fn the_named_topologies_are_run_and_no_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut settings = settings(folder.path());
     settings.only = vec!["inventory".into(), "audit".into()];
-    let entries = entries(&settings).expect("known names");
+    let entries = settings.entries().expect("known names");
     let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
     assert_eq!(names, ["inventory", "audit"]);
 }

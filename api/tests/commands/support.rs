@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::config::{Options, Settings};
+use millrace_api::ground::Ground;
 use millrace_api::outside::MailFolder;
-use millrace_api::serve::{Ground, Instance, Outside};
+use millrace_api::serve::{Instance, Outside};
 use millrace_avro::catalog::INVENTORY_COMMANDS;
 use millrace_avro::event::{Event, EventId, Meta};
 use millrace_avro::events::inventory::AdjustStock;

@@ -191,7 +191,7 @@ async fn placed(
         .first()
         .map_or(app.settings.currency, |line| line.unit_price.currency);
     let currency = body.currency.unwrap_or(priced_in);
-    let rules = crate::serve::rules(&app.settings).carts;
+    let rules = app.settings.rules().carts;
     let shipping = Money::new(rules.shipping_minor, currency);
     let priced = pricing::price(&Basket {
         currency,

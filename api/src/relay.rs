@@ -26,7 +26,7 @@ enum RelayError {
 }
 
 /// Relays until the task is aborted. What fails is tried again.
-pub async fn run(app: App, mailer: Arc<dyn Mailer>) {
+pub(crate) async fn run(app: App, mailer: Arc<dyn Mailer>) {
     loop {
         if let Err(error) = relay(&app, mailer.as_ref()).await {
             warn!(%error, "the outbox waits; it is tried again");
