@@ -1,9 +1,9 @@
 //! The rules of the market: pure, total and deterministic.
 //!
 //! A rule takes a state and an event, and answers with a new state, effects and a deadline
-//! ([`transition::Transition`]). It does no IO, reads no clock and no random source, and knows no
-//! engine: whoever runs it keeps the state and carries the effects out. So every rule can be
-//! tested cell by cell, and run again over the log with the same result.
+//! ([`transition::Transition`]). It does no IO, reads no clock and no random source, and does
+//! not know who runs it: the engine, a test or a replay keeps the state and carries the effects out.
+//! So every rule can be tested cell by cell, and run again over the log with the same result.
 //!
 //! - [`order`] is the saga that leads an order through stock and payment.
 //! - [`inventory`] decides about the stock of a SKU, and [`payment`] about the money of an order.

@@ -375,6 +375,7 @@ fn refusal(reply: &CommandReply) -> Problem {
 fn refused_field(code: &str) -> (&'static str, &'static str) {
     match code {
         "unknown-category" => ("/parent_id", "unknown-category"),
+        "invalid-category" => ("/name", "invalid"),
         "invalid-quantity" => ("/quantity", "range"),
         "invalid-delta" => ("/delta", "range"),
         "invalid-shipment" => ("/items", "invalid"),
