@@ -95,6 +95,8 @@ pub struct Instance {
     server: JoinHandle<std::io::Result<()>>,
     seeding: Option<JoinHandle<()>>,
     parts: Parts,
+    /// Keeps other processes out of the data folder.
+    _ground: Ground,
 }
 
 impl Instance {
@@ -165,7 +167,7 @@ impl Instance {
         if let Some(gateway) = &outside.gateway {
             beside = beside.merge(gateway.router());
         }
-        if let Some(registry) = ground.registry {
+        if let Some(registry) = ground.registry.clone() {
             let tokens = app.accounts.tokens().clone();
             let registry = registry_http::router(registry, tokens);
             beside = beside.nest_service("/registry", registry);
@@ -198,6 +200,7 @@ impl Instance {
                 caching,
                 tasks,
             },
+            _ground: ground,
         })
     }
 

@@ -7,7 +7,7 @@ use millrace_api::ground::Ground;
 use millrace_deploy::{Kafka, KafkaOptions, Registry, require};
 use millrace_streams::log::{Cleanup, TopicSpec};
 
-use crate::support::{refusal, run, settings, width};
+use crate::support::{Market, refusal, run, settings, width};
 
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let all: Vec<&str> = ["serve", "--no-demo"]
@@ -57,8 +57,27 @@ fn a_folder_that_another_process_uses_is_refused() {
     let _held = Ground::open(&settings(folder.path())).expect("an empty log");
     for arguments in [&["serve", "--no-demo"][..], &["log", "dump", "orders"]] {
         let line = refusal(&run(folder.path(), arguments));
-        assert!(line.contains("in use"), "{line}");
+        assert!(
+            line.contains("data folder") && line.contains("in use"),
+            "{line}"
+        );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_market_that_runs_keeps_its_folder_to_itself() {
+    let Market {
+        folder,
+        ground,
+        instance,
+    } = Market::start().await;
+    drop(ground);
+    let line = refusal(&run(folder.path(), &["serve", "--no-demo"]));
+    assert!(
+        line.contains("data folder") && line.contains("in use"),
+        "{line}"
+    );
+    instance.stop().await.expect("a clean end");
 }
 
 #[test]
