@@ -133,6 +133,7 @@ fn cart(id: &str, skus: &[(&str, i64)], version: i64) -> CartView {
         merged_into: None,
         version,
         updated_at: String::new(),
+        last_order: None,
     }
 }
 

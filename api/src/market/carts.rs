@@ -363,6 +363,7 @@ fn empty_cart(app: &Market, holder: &Holder) -> CartView {
         merged_into: None,
         version: 0,
         updated_at: millrace_avro::events::common::rfc3339(crate::clock::now()),
+        last_order: None,
     }
 }
 
@@ -421,6 +422,7 @@ mod tests {
             merged_into: None,
             version,
             updated_at: String::new(),
+            last_order: None,
         };
         let into = key_of("cart_user");
         let id = merge_id(&cart("guest", 1), &into);

@@ -46,6 +46,7 @@ use crate::ports::{Commands, Gateways, LOOK, Message, PortError, ViewKey, Views,
 use crate::sql::Sql;
 
 use self::carts::CartTokens;
+use self::orders::Turns;
 
 /// The routes, as a page.
 const ROUTES: &str = include_str!("../../docs/routes.md");
@@ -79,6 +80,7 @@ pub struct Market {
     pub limits: RateLimits,
     idempotency: Idempotency,
     cart_tokens: CartTokens,
+    turns: Turns,
     streams: Streams,
     seeding: AtomicBool,
 }
@@ -117,6 +119,7 @@ impl Market {
             ),
             cart_tokens: CartTokens::new(sql.secret("cart-tokens").await?),
             limits: RateLimits::new(settings.limits),
+            turns: Turns::default(),
             streams: Streams::default(),
             seeding: AtomicBool::new(false),
             commands: ports.commands,

@@ -268,3 +268,33 @@ async fn everybody_is_shown_the_actions_of_their_role_and_administrators_every_o
     assert_eq!(second["items"][0]["id"], adas["id"]);
     assert_eq!(second["next_cursor"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_a_cart_is_ordered_once_however_fast_one_order_follows_another() {
+    let (market, _) = TestMarket::paying(9, |_| ()).await;
+    let token = market.customer("ada@example.com").await;
+    let add = || {
+        let item = json!({ "sku": "mug-red", "quantity": 1 });
+        market.post("/api/cart/items", &item).bearer_auth(&token)
+    };
+    let place = |key: String| {
+        let order = json!({ "payment_method": "pm_ok", "shipping_address": { "city": "Bonn" } });
+        let place = market.post("/api/orders", &order).bearer_auth(&token);
+        let place = place.header("idempotency-key", key);
+        async { place.send().await.unwrap().status().as_u16() }
+    };
+    for n in 0..4 {
+        expect(add(), 200).await;
+        let (one, other) = tokio::join!(place(format!("{n}-a")), place(format!("{n}-b")));
+        let mut statuses = [one, other];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
+    }
+    let orders = expect(market.get("/api/orders").bearer_auth(&token), 200).await;
+    let orders = orders["items"].as_array().unwrap();
+    let quantities: Vec<_> = orders
+        .iter()
+        .map(|it| &it["items"][0]["quantity"])
+        .collect();
+    assert_eq!(quantities, [1, 1, 1, 1]);
+}

@@ -100,6 +100,7 @@ fn new_cart(key: &CartId, emit: &Emitter) -> CartState {
         seq: 0,
         origin: emit.origin(),
         recent: Recent::new(),
+        last_order: None,
     }
 }
 

@@ -190,6 +190,7 @@ impl<'a> Run<'a> {
             }
         }
         self.cart.lines.retain(|line| line.quantity > 0);
+        self.cart.last_order = Some(check_out.order_id.clone());
         self.tell(CartCheckedOut {
             cart_id: self.cart.cart_id.clone(),
             user_id: self.cart.user_id.clone(),

@@ -29,6 +29,7 @@ pub fn view(cart: &CartState, limits: &CartLimits) -> CartView {
         merged_into: cart.merged_into.clone(),
         version: cart.seq,
         updated_at: rfc3339(Timestamp::from_millis(cart.changed_at_ms)),
+        last_order: cart.last_order.clone(),
     }
 }
 

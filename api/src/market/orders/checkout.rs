@@ -17,7 +17,7 @@ use millrace_processors::pricing::{self, Basket, Priced};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{seen, shown};
+use super::{seen, shown, turn};
 use crate::clock;
 use crate::http::auth::Client;
 use crate::http::idempotency::{Attempt, Idempotent, Intent};
@@ -95,12 +95,16 @@ async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> 
     let mut pending = json!({ "id": id, "status": "pending" });
     // A repetition after a crash finds the order made, and the cart empty.
     if app.views.order(&id).is_none() {
+        turn::take(app, &client.user, &id).await?;
         let (placed, denied) = match (placed(app, client, &id, body).await, attempt) {
             (Ok((placed, priced)), _) => {
                 pending = begun(&id, &priced);
                 (placed, None)
             }
-            (Err(problem), Attempt::First) => return Err(problem),
+            (Err(problem), Attempt::First) => {
+                app.turns.give_back(&client.user, &id);
+                return Err(problem);
+            }
             (Err(problem), Attempt::Repeated) => {
                 (question(client, &id, app.settings.currency), Some(problem))
             }
@@ -114,9 +118,12 @@ async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> 
         let asked = app
             .ask(meta, message, app.settings.times.command_wait)
             .await;
-        let asked = asked.map_err(|problem| match (problem.kind, denied) {
-            (Kind::EmptyCart, Some(denied)) => denied,
-            _ => problem,
+        let asked = asked.map_err(|problem| {
+            app.turns.give_back(&client.user, &id);
+            match (problem.kind, denied) {
+                (Kind::EmptyCart, Some(denied)) => denied,
+                _ => problem,
+            }
         })?;
         if asked.is_none() {
             return Ok(accepted(&location, Answer(pending)));

@@ -2,6 +2,9 @@
 
 mod checkout;
 mod fulfilment;
+mod turn;
+
+pub(super) use turn::Turns;
 
 use std::sync::Arc;
 use std::time::Duration;

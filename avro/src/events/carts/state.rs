@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::CartLine;
 use crate::events::common::Recent;
 use crate::events::orders::Origin;
-use crate::keys::{CartId, ProductId, Sku, UserId};
+use crate::keys::{CartId, OrderId, ProductId, Sku, UserId};
 use crate::money::Money;
 use crate::{avro_data, avro_record};
 
@@ -30,6 +30,8 @@ pub struct CartState {
     pub origin: Origin,
     /// Commands that were answered lately.
     pub recent: Recent,
+    /// The last order that has taken lines out.
+    pub last_order: Option<OrderId>,
 }
 avro_record!(
     CartState = "millrace.carts.CartState",
@@ -83,6 +85,8 @@ pub struct CartView {
     pub version: i64,
     /// When a line last changed, RFC 3339.
     pub updated_at: String,
+    /// The last order that has taken lines out.
+    pub last_order: Option<OrderId>,
 }
 avro_record!(CartView = "millrace.carts.CartView", "carts/CartView.avsc");
 avro_data!(CartView);

@@ -137,6 +137,7 @@ pub(super) fn read_cart(id: &CartId, lines: &Fields, totals: &Fields) -> Option<
         merged_into: None,
         version: read_json(totals, "version")?,
         updated_at: totals.get("updated_at")?.clone(),
+        last_order: None,
     })
 }
 
