@@ -204,11 +204,14 @@ mod tests {
     /// A question about `topic` that is being asked until the sender is dropped.
     fn hold(questions: &mut Questions<i64>, topic: &str) -> Sender<()> {
         let (go, wait) = channel::<()>();
+        let (begin, begun) = channel();
         let held = move |_: &[TopicPartition]| {
+            begin.send(()).ok();
             wait.recv().ok();
             Ok(1)
         };
         assert_eq!(questions.poll(&about(topic), held), Ok(None));
+        begun.recv().expect("it is asked");
         go
     }
 
