@@ -6,8 +6,8 @@
 
 mod cli;
 mod options;
-mod rules;
 mod span;
+mod topologies;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use axum::http::Uri;
 use millrace_avro::money::Currency;
 use millrace_effects::views::redis::RedisViews;
 
-use crate::accounts::{AccountOptions, rules as asked};
+use crate::accounts::{AccountOptions, rules};
 use crate::sql;
 
 pub use cli::{Cli, Command, Format, LogCommand, StateCommand, TopologyCommand, one_line};
@@ -359,11 +359,11 @@ fn admin(
     if email.is_none() && password.is_some() {
         return refuse("`admin-password` is given without `admin-email`");
     }
-    if !email.as_deref().is_none_or(asked::is_email) {
+    if !email.as_deref().is_none_or(rules::is_email) {
         return refuse("`admin-email` must be a mail address");
     }
-    if !password.as_deref().is_none_or(asked::is_password) {
-        let rule = asked::password_rule();
+    if !password.as_deref().is_none_or(rules::is_password) {
+        let rule = rules::password_rule();
         return refuse(&format!("`admin-password` must have {rule}"));
     }
     Ok(email.map(|email| AdminSeed { email, password }))

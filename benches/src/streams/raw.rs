@@ -79,9 +79,7 @@ impl Passing {
             committed_at: clock::now(),
         })
     }
-}
 
-impl Passing {
     /// The crate's own `flush`, which a commit calls, polls for 100 ms at a time even when everything
     /// is delivered before: with nothing in flight it returns at once.
     fn flush(&self) {

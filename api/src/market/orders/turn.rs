@@ -8,7 +8,6 @@ use dashmap::mapref::entry::Entry;
 use millrace_avro::events::common::rfc3339;
 use millrace_avro::events::orders::{OrderStatus, OrderView};
 use millrace_avro::keys::{CartId, OrderId, UserId};
-use millrace_streams::Timestamp;
 use tokio::time::Instant;
 
 use crate::clock;
@@ -84,8 +83,7 @@ fn is_under_way(views: &dyn Views, cart: &CartId, order: &OrderView) -> bool {
     );
     let cart = views.cart(cart).map(|seen| seen.view);
     let has_taken = cart.is_some_and(|cart| cart.last_order.as_ref() == Some(&order.id));
-    let since = Timestamp::from_millis(clock::now().as_millis() - UNDER_WAY.as_millis() as i64);
-    !takes_none && !has_taken && order.created_at > rfc3339(since)
+    !takes_none && !has_taken && order.created_at > rfc3339(clock::now() - UNDER_WAY)
 }
 
 #[cfg(test)]
