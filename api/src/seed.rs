@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::market::CATALOGUE;
-use crate::ports::{Commands, Message, Views};
+use crate::ports::{Commands, LOOK, Message, Views};
 
 /// What the catalogue is made from.
 const SEED: u64 = 7;
@@ -22,8 +22,6 @@ const SEED: u64 = 7;
 const PRODUCTS: usize = 300;
 /// How long the catalogue may take to be for sale.
 const SHOWN_LIMIT: Duration = Duration::from_secs(20);
-/// How often the views are looked at while they catch up.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Appends what is missing of the catalogue, products before all stock; answers whether anything
 /// was. A start that was cut off is made good by the next; where there is stock, products that are

@@ -26,7 +26,7 @@ use crate::clock;
 use crate::sql::Sql;
 
 use self::mail::Mail;
-use self::outbox::{Outbox, UserFact};
+use self::outbox::{Cause, Outbox, UserFact};
 use self::password::Passwords;
 use self::sessions::Sessions;
 use self::store::Store;
@@ -179,11 +179,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::EmailTaken`]; the others when something fails.
-    pub async fn register(
-        &self,
-        new: NewUser,
-        correlation: &EventId,
-    ) -> Result<User, AccountError> {
+    pub async fn register(&self, new: NewUser, cause: &Cause) -> Result<User, AccountError> {
         let hash = self.passwords.hash(new.password).await?;
         let user = User {
             user_id: fresh_user_id(),
@@ -204,7 +200,7 @@ impl Accounts {
             .await?;
         let fact = UserFact::Registered(registered);
         self.outbox
-            .add(&mut transaction, &user.user_id, &fact, correlation)
+            .add(&mut transaction, &user.user_id, &fact, cause)
             .await?;
         transaction.commit().await?;
         self.outbox.wake();
@@ -227,7 +223,7 @@ impl Accounts {
         &self,
         email: &str,
         password: String,
-        correlation: &EventId,
+        cause: &Cause,
     ) -> Result<(User, Session), AccountError> {
         let found = self.store.by_email(&email.trim().to_lowercase()).await?;
         let hash = found.as_ref().map(|(_, hash)| hash.clone());
@@ -243,7 +239,7 @@ impl Accounts {
         let session = self.sessions.begin(&mut transaction, &user.user_id).await?;
         let fact = UserFact::SignedIn(signed_in);
         self.outbox
-            .add(&mut transaction, &user.user_id, &fact, correlation)
+            .add(&mut transaction, &user.user_id, &fact, cause)
             .await?;
         transaction.commit().await?;
         self.outbox.wake();
@@ -332,7 +328,11 @@ impl Accounts {
             name,
             role: Role::Admin,
         };
-        match self.register(new, &EventId::random()).await {
+        let cause = Cause {
+            id: EventId::random(),
+            traceparent: None,
+        };
+        match self.register(new, &cause).await {
             Ok(user) => Ok(Some((user, made_up))),
             // Another instance was faster.
             Err(AccountError::EmailTaken) => Ok(None),

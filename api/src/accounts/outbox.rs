@@ -56,6 +56,15 @@ fn decode(kind: &str, body: &str) -> Result<UserEvent, serde_json::Error> {
     }
 }
 
+/// The request that an account is changed for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cause {
+    /// Its id: the `correlation_id` of what follows from it.
+    pub id: EventId,
+    /// W3C trace context for what follows from it, if it belongs to a trace.
+    pub traceparent: Option<String>,
+}
+
 /// An event that waits to be published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
@@ -89,22 +98,23 @@ impl Outbox {
         on: &mut Connection,
         user: &UserId,
         fact: &UserFact,
-        correlation: &EventId,
+        cause: &Cause,
     ) -> Result<(), AccountError> {
         let encoded = fact
             .encode()
             .map_err(|error| AccountError::Crypto(error.to_string()));
         let (kind, body) = encoded?;
         sqlx::query(
-            "INSERT INTO outbox (event_id, user_id, type, body, correlation_id, at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO outbox (event_id, user_id, type, body, correlation_id, at_ms, traceparent) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(EventId::random().as_str())
         .bind(user.as_str())
         .bind(kind)
         .bind(body)
-        .bind(correlation.as_str())
+        .bind(cause.id.as_str())
         .bind(clock::now().as_millis())
+        .bind(cause.traceparent.as_deref())
         .execute(on)
         .await?;
         Ok(())
@@ -126,7 +136,7 @@ impl Outbox {
     /// When the database does not answer.
     pub async fn waiting(&self) -> Result<Vec<Waiting>, AccountError> {
         let rows = sqlx::query(
-            "SELECT id, event_id, user_id, type, body, correlation_id, at_ms \
+            "SELECT id, event_id, user_id, type, body, correlation_id, at_ms, traceparent \
              FROM outbox ORDER BY id LIMIT $1",
         )
         .bind(BATCH)
@@ -155,9 +165,10 @@ fn waiting(row: &Row) -> Result<Waiting, AccountError> {
     let correlation = EventId::new(row.try_get::<&str, _>(5)?);
     let id = EventId::new(row.try_get::<&str, _>(1)?);
     let user = user_id(row.try_get(2)?)?;
-    let meta = Meta::new(id, "/users", at)
+    let mut meta = Meta::new(id, "/users", at)
         .caused_by(correlation)
         .with_actor(user.as_str());
+    meta.traceparent = row.try_get::<Option<&str>, _>(7)?.map(Into::into);
     Ok(Waiting {
         id: row.try_get(0)?,
         user,

@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 
 use super::position::{POSITION, Position};
 use super::problem::{Kind, Result};
+use crate::accounts::outbox::Cause;
 use crate::clock;
 
 /// The header that carries the request's id, in both directions.
@@ -68,6 +69,14 @@ impl RequestContext {
     /// Says where a write of this request lies, for its answer to tell.
     pub fn wrote(&self, position: Position) {
         *self.written.lock() = Some(position);
+    }
+
+    /// What it is to a change of an account.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            id: self.id.clone(),
+            traceparent: Some(self.traceparent.clone()),
+        }
     }
 
     /// The metadata of a command `id` that this request gives on behalf of `actor`.

@@ -101,7 +101,10 @@ async fn register(State(app): State<App>, Json(body): Json<Registration>) -> Res
         name,
         role: Role::Customer,
     };
-    let user = app.accounts.register(new, &request::current().id).await?;
+    let user = app
+        .accounts
+        .register(new, &request::current().cause())
+        .await?;
     let location = [(header::LOCATION, HeaderValue::from_static("/api/users/me"))];
     Ok((StatusCode::CREATED, location, Answer(user)).into_response())
 }
@@ -112,10 +115,10 @@ async fn login(
     Json(body): Json<Credentials>,
 ) -> Result<Response> {
     app.limits.take(Class::Login, body.email.trim())?;
-    let request = request::current();
+    let cause = request::current().cause();
     let (user, session) = app
         .accounts
-        .login(&body.email, body.password, &request.id)
+        .login(&body.email, body.password, &cause)
         .await?;
     carts::merge_guest(&app, &headers, &user.user_id).await?;
     token_answer(&app, &user, session)

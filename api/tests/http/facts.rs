@@ -42,6 +42,23 @@ async fn what_becomes_of_an_account_is_published_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_of_an_account_belongs_to_the_request_that_changed_it() {
+    let market = TestMarket::start().await;
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Ada" });
+    let register = market.post("/api/auth/register", &body);
+    let register = register
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+        .header("x-request-id", "req-8");
+    expect(register, 201).await;
+    let is_hers = |record: &Value| record["headers"]["correlation_id"] == "req-8";
+    let registered = market.record("user-events", is_hers).await;
+    assert_eq!(registered["headers"]["ce_type"], "user.registered");
+    let trace = registered["headers"]["traceparent"].as_str();
+    let is_continued = trace.is_some_and(|trace| trace.starts_with(&format!("00-{TRACE}-")));
+    assert!(is_continued, "{registered}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_clients_tell_of_behaviour_is_kept_by_user_or_by_session() {
     let market = TestMarket::start().await;
     let token = market.customer("ada@example.com").await;

@@ -1,0 +1,2 @@
+-- The trace of the request that an event of an account follows from, if it has one.
+ALTER TABLE outbox ADD COLUMN traceparent TEXT;
