@@ -10,9 +10,9 @@ use crate::codec::{decode_stored, encode_key};
 use crate::error::{Error, ProcessError, TopologyError};
 use crate::log::{RawRecord, RecordBatch, TopicPartition};
 use crate::partitioner::partition_of;
-use crate::runtime::restore_where;
 use crate::serde::{Data, Resources, Role, SerdeError};
 use crate::store::StoreAccess;
+use crate::store::restore_where;
 use crate::task::OnError;
 use crate::topology::{GlobalDefinition, Locator, RecordCheck};
 
@@ -149,5 +149,45 @@ impl<K: Data, V: Data> GlobalLookup<K, V> {
         let decode = |stored: &[u8]| decode_stored(&mut self.values, stored);
         let found = stored.as_deref().map(decode).transpose()?;
         Ok(found.map(|found| found.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_state::{StateDir, StoreId, StoreOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_whatever_partition_its_writer_put_it() {
+        let state = StateDir::in_memory();
+        let options = StoreOptions {
+            ordered: false,
+            changelog: true,
+        };
+        let open = |number| {
+            let id = StoreId::new("lookups", format!("global_{number}"), "rate");
+            state.open_store(&id, options).expect("opened")
+        };
+        let mut stores: Vec<_> = (0..3).map(open).collect();
+        let home = usize::try_from(partition_of(b"eur", 3)).expect("a partition");
+        for away in 0..3 {
+            let place = (home + away) % 3;
+            let readers: Vec<_> = stores.iter().map(StateStore::reader).collect();
+            assert_eq!(find(&readers, b"eur").expect("readable"), None);
+            let mut write = |value: Option<&[u8]>| {
+                let pairs = [(b"eur".as_slice(), value)];
+                stores[place].restore(pairs, 1).expect("written");
+            };
+            write(Some(b"one"));
+            let found = find(&readers, b"eur").expect("readable");
+            assert_eq!(
+                found.as_deref(),
+                Some(b"one".as_slice()),
+                "{away} from home"
+            );
+            write(None);
+        }
+        assert_eq!(find(&[], b"eur").expect("readable"), None);
     }
 }

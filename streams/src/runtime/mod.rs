@@ -17,5 +17,4 @@ pub use application::{Application, ApplicationState, Streams, StreamsBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::StreamsConfig;
 pub use query::QueryableStore;
-pub(crate) use restore::restore_where;
 pub use thread::{Progress, StreamThread};

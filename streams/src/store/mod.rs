@@ -3,6 +3,8 @@
 //! A store holds, under a key's bytes, eight bytes of timestamp (milliseconds, big-endian) and the
 //! value's bytes: Kafka Streams' timestamped key-value store.
 
+mod restore;
+
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
@@ -16,6 +18,8 @@ use crate::serde::{Data, Presence, Role, Serde};
 use crate::task::TaskContext;
 use crate::time::Timestamp;
 use crate::topology::Locator;
+
+pub(crate) use restore::{restore_batch, restore_where};
 
 /// The bytes in front of each stored value.
 pub(crate) const TIMESTAMP_BYTES: usize = 8;
