@@ -74,8 +74,17 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Writes the generation, and lets the memory treat it as clean. A failure poisons the store.
-    pub(crate) fn run(mut self) {
+    /// Writes the generation, and lets the memory treat it as clean. A failure poisons the store, and
+    /// nothing is written behind it: its position would claim what the disk has never got.
+    pub(crate) fn run(self) {
+        let (committed, number) = (Arc::clone(&self.committed), self.generation.number);
+        if committed.check().is_ok() {
+            self.write();
+        }
+        committed.finish(number);
+    }
+
+    fn write(mut self) {
         self.generation
             .records
             .sort_unstable_by(|a, b| a.key().cmp(b.key()));
@@ -97,7 +106,6 @@ impl Job {
             .filter(|record| !record.is_live());
         self.committed
             .drop_tombstones(tombstones, self.generation.number);
-        self.committed.finish(self.generation.number);
     }
 }
 

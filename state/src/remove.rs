@@ -74,7 +74,7 @@ impl Removal {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.table.give_back()
+        self.table.give_back(stop)
     }
 
     fn run_alone(self, stop: &AtomicBool) {

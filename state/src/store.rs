@@ -332,6 +332,8 @@ impl Store {
             }
             self.wait()?;
         }
+        // It may have failed since the look at the top: what follows must not count as following it.
+        self.committed.check()?;
         // A changelog makes good what a power cut takes; without one, nothing does.
         self.hand_over(!self.options.changelog);
         self.flushed_at = Some(now);

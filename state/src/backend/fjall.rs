@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
 
@@ -40,6 +42,12 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 
 /// All stores share the threads that compact; flushes come from one thread.
 const COMPACTION_THREADS: usize = 2;
+
+/// How long a removal waits, between two looks, for the flush of a memtable.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// After so many looks, a minute's worth, it leaves the rest to compaction.
+const LOOKS_MAX: usize = 6_000;
 
 pub(crate) struct FjallBackend {
     database: Database,
@@ -207,10 +215,21 @@ impl Table for FjallTable {
         Ok(self.read_footer()?.is_some())
     }
 
-    fn give_back(&self) -> Result<(), Error> {
-        let flushed = self.keyspace.rotate_memtable_and_wait();
-        let compacted = flushed.and_then(|()| self.keyspace.major_compact());
-        compacted.map_err(|error| self.name.refuse(error))
+    // The library's own wait goes on for ever once its disk has failed it.
+    fn give_back(&self, stop: &AtomicBool) -> Result<(), Error> {
+        let rotated = self.keyspace.rotate_memtable();
+        rotated.map_err(|error| self.name.refuse(error))?;
+        for _ in 0..LOOKS_MAX {
+            if self.keyspace.sealed_memtable_count() == 0 {
+                let compacted = self.keyspace.major_compact();
+                return compacted.map_err(|error| self.name.refuse(error));
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            thread::park_timeout(LOOK);
+        }
+        Ok(())
     }
 
     fn recover(&self) -> Result<(), Error> {

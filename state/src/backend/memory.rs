@@ -174,7 +174,7 @@ impl Table for MemoryTable {
         Ok(())
     }
 
-    fn give_back(&self) -> Result<(), Error> {
+    fn give_back(&self, _: &AtomicBool) -> Result<(), Error> {
         Ok(())
     }
 

@@ -52,8 +52,8 @@ pub(crate) trait Table: Send + Sync {
     /// table without a footer, and its next owner calls [`recover`](Self::recover).
     fn clear(&self, stop: &AtomicBool) -> Result<(), Error>;
 
-    /// Gives the disk back what deleted records take: soon, not at once.
-    fn give_back(&self) -> Result<(), Error>;
+    /// Gives the disk back what deleted records take: soon, not at once. Stops if `stop` is set.
+    fn give_back(&self, stop: &AtomicBool) -> Result<(), Error>;
 
     /// Finishes a clear that a crash cut short. For the owner alone, before anything else.
     fn recover(&self) -> Result<(), Error>;
@@ -152,7 +152,7 @@ impl Table for ClosedTable {
         self.closed()
     }
 
-    fn give_back(&self) -> Result<(), Error> {
+    fn give_back(&self, _: &AtomicBool) -> Result<(), Error> {
         self.closed()
     }
 

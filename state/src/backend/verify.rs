@@ -62,11 +62,11 @@ fn current_tables(tree: &Path) -> Result<Vec<u64>, Error> {
         // A crash in the middle of the tree's creation leaves this.
         return Ok(Vec::new());
     }
-    let bytes = fs::read(&current).map_err(|error| corrupted(&current, &error.to_string()))?;
+    let bytes = fs::read(&current).map_err(|error| unread(&current, error))?;
     let (number, checksum) =
         parse_current(&bytes).ok_or_else(|| corrupted(&current, "it is unreadable"))?;
     let version = tree.join(format!("v{number}"));
-    let bytes = fs::read(&version).map_err(|error| corrupted(&version, &error.to_string()))?;
+    let bytes = fs::read(&version).map_err(|error| unread(&version, error))?;
     if xxh3_128(&bytes) != checksum {
         return Err(corrupted(&version, "its checksum is wrong"));
     }
@@ -118,10 +118,7 @@ fn section<'b>(bytes: &'b [u8], start: usize, name: &[u8]) -> Option<&'b [u8]> {
 /// Checks a table's list of its sections. A damaged one makes the library ask for any amount of
 /// memory.
 fn verify_contents(path: &Path) -> Result<(), Error> {
-    let io = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => corrupted(path, "it is missing"),
-        _ => Error::io("reading", path, source),
-    };
+    let io = |error| unread(path, error);
     let mut file = File::open(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     let contents_end = len.checked_sub(TRAILER_BYTES as u64);
@@ -172,6 +169,18 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     entries
         .map(|entry| entry.map(|entry| entry.path()).map_err(io))
         .collect()
+}
+
+/// What a file that cannot be read means: one that must be there and is not is damage. One that is kept
+/// from its reader may be whole.
+fn unread(path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => corrupted(path, "it is missing"),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            corrupted(path, &source.to_string())
+        }
+        _ => Error::io("reading", path, source),
+    }
 }
 
 fn corrupted(path: &Path, reason: &str) -> Error {
