@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use millrace_streams::Timestamp;
 use millrace_streams::log::embedded::{
     DirLock, Disk, DiskFile, EmbeddedLog, EmbeddedOptions, FileSystem,
 };
-use millrace_streams::log::{CommitError, Log, LogError, OutputBatch};
+use millrace_streams::log::{Cleanup, CommitError, Log, LogError, OutputBatch, TopicSpec};
 
 use crate::kit::*;
 
@@ -19,8 +20,12 @@ use crate::kit::*;
 struct Faults {
     /// The room that is left, in bytes. A write that needs more writes a part and fails.
     room: AtomicI64,
+    /// No segment can be begun, for want of room.
+    segments_fail: AtomicBool,
     write_fails: AtomicBool,
     sync_fails: AtomicBool,
+    /// The next sync fails, and no other.
+    one_sync_fails: AtomicBool,
     /// Syncs take this long, in milliseconds.
     stall_ms: AtomicU64,
     fired: AtomicU64,
@@ -31,8 +36,10 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             room: AtomicI64::new(i64::MAX),
+            segments_fail: AtomicBool::new(false),
             write_fails: AtomicBool::new(false),
             sync_fails: AtomicBool::new(false),
+            one_sync_fails: AtomicBool::new(false),
             stall_ms: AtomicU64::new(0),
             fired: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -73,6 +80,10 @@ impl Disk for FaultyDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let is_segment = path.extension().is_some_and(|suffix| suffix == "segment");
+        if is_segment && self.0.segments_fail.load(Ordering::SeqCst) {
+            return Err(self.0.fire(io::ErrorKind::StorageFull));
+        }
         Ok(self.wrap(FileSystem.create(path)?))
     }
 
@@ -118,7 +129,8 @@ impl DiskFile for FaultyFile {
         let stall = Duration::from_millis(self.1.stall_ms.load(Ordering::SeqCst));
         // The pause is the fault: the disk stalls.
         thread::sleep(stall);
-        if self.1.sync_fails.load(Ordering::SeqCst) {
+        let fails_once = self.1.one_sync_fails.swap(false, Ordering::SeqCst);
+        if fails_once || self.1.sync_fails.load(Ordering::SeqCst) {
             return Err(self.1.fire(io::ErrorKind::Other));
         }
         self.0.sync()
@@ -306,4 +318,73 @@ fn writers_are_told_when_too_much_waits() {
     let is_unavailable = |one: &Result<_, _>| matches!(one, Err(LogError::Unavailable(_)));
     assert!(refused.iter().all(is_unavailable));
     assert_eq!(read_all(&*log, "t", 0).len(), taken.len());
+}
+
+#[test]
+fn a_segment_is_not_closed_over_what_a_failed_sync_has_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (log, faults) = open_faulty(dir.path(), small());
+    create(&*log, "t", 1);
+    faults.segments_fail.store(true, Ordering::SeqCst);
+    let mut acknowledged = Vec::new();
+    while faults.fired() == 0 {
+        let value = format!("{} {}", acknowledged.len(), "x".repeat(500));
+        append(&*log, "t", "k", &value);
+        acknowledged.push(value);
+    }
+    // The segment is full, and could be closed from now on.
+    faults.segments_fail.store(false, Ordering::SeqCst);
+    faults.one_sync_fails.store(true, Ordering::SeqCst);
+    assert!(try_append(&*log, "t", "k", "unsure").is_err());
+    drop(log);
+    let log = open(dir.path(), small());
+    let read = values(&read_all(&*log, "t", 0));
+    assert!(read.starts_with(&acknowledged), "{read:?}");
+}
+
+#[test]
+fn a_disk_without_room_gets_back_what_takes_none() {
+    static NOW: AtomicI64 = AtomicI64::new(1);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = small();
+    options.clock = || Timestamp::from_millis(NOW.load(Ordering::SeqCst));
+    options.dirty_percent_min = 0;
+    let (log, faults) = open_faulty(dir.path(), options);
+    let retention = Some(Duration::from_secs(1));
+    let [compacted, expiring] = [Cleanup::Compact, Cleanup::Delete { retention }];
+    let topics = [("compacted", compacted), ("expiring", expiring)];
+    let topics = topics.map(|(name, cleanup)| TopicSpec {
+        cleanup,
+        ..spec(name, 1)
+    });
+    log.create_topics(&topics).expect("created");
+    for topic in ["compacted", "expiring", "compacted"] {
+        for _ in 0..30 {
+            append(&*log, topic, "k", &"x".repeat(500));
+        }
+    }
+    let segments = || {
+        let names = FileSystem.list(dir.path()).expect("listed").into_iter();
+        names.filter(|name| name.ends_with(".segment")).count()
+    };
+    let before = segments();
+    NOW.store(100_000, Ordering::SeqCst);
+    faults.segments_fail.store(true, Ordering::SeqCst);
+    let cleaned = log.clean();
+    assert!(
+        matches!(cleaned, Err(LogError::Unavailable(_))),
+        "{cleaned:?}"
+    );
+    assert!(
+        segments() < before - 2,
+        "{} of {before} are left",
+        segments()
+    );
+    faults.segments_fail.store(false, Ordering::SeqCst);
+    log.clean().expect("cleaned");
+    assert!(
+        segments() < before - 6,
+        "{} of {before} are left",
+        segments()
+    );
 }

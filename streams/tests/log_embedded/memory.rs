@@ -74,6 +74,8 @@ pub(crate) struct State {
     pending: Vec<NameChange>,
     /// What the test had been promised by then.
     acknowledged: i64,
+    /// The next sync fails, and what it should have made safe counts as written.
+    sync_fails: bool,
 }
 
 impl State {
@@ -112,6 +114,7 @@ impl State {
             safe: names,
             pending: Vec::new(),
             acknowledged: self.acknowledged,
+            sync_fails: false,
         }
     }
 }
@@ -159,6 +162,12 @@ impl MemoryDisk {
 
     pub(crate) fn acknowledge(&self, number: i64) {
         self.see().acknowledged = number;
+    }
+
+    /// The next sync fails as Linux lets it: what was to be written is lost to the disk, and stays to be
+    /// read until the power is cut.
+    pub(crate) fn fail_next_sync(&self) {
+        self.see().sync_fails = true;
     }
 
     pub(crate) fn take_images(&self) -> Vec<State> {
@@ -243,10 +252,14 @@ impl DiskFile for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         self.0.change(|state| {
             let file = &mut state.files[self.1];
-            file.safe = file.seen.clone();
-            file.pending.clear();
-        });
-        Ok(())
+            let pending = std::mem::take(&mut file.pending);
+            if std::mem::take(&mut state.sync_fails) {
+                return Err(io::ErrorKind::Other.into());
+            }
+            let safe = &mut file.safe;
+            pending.iter().for_each(|one| one.apply(safe, || true));
+            Ok(())
+        })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -122,3 +122,25 @@ fn a_power_cut_during_the_recovery_from_a_power_cut_is_survived_too() {
         }
     }
 }
+
+#[test]
+fn a_frame_whose_sync_has_failed_is_on_disk_once_it_was_read_again() {
+    let disk = MemoryDisk::new(State::default(), true);
+    let log = open_disk(&disk);
+    create(&*log, "t", 1);
+    append(&*log, "t", "k", "before");
+    disk.fail_next_sync();
+    assert!(try_append(&*log, "t", "k", "unsure").is_err());
+    drop(log);
+    // The process starts again, and the machine does not.
+    let log = open_disk(&disk);
+    assert_eq!(values(&read_all(&*log, "t", 0)), ["before", "unsure"]);
+    append(&*log, "t", "k", "after");
+    drop(log);
+    let image = disk.take_images().pop().expect("an image");
+    for variant in 0..4 {
+        let disk = MemoryDisk::new(image.cut(&mut Dice::new(variant)), false);
+        let read = values(&read_all(&*open_disk(&disk), "t", 0));
+        assert_eq!(read, ["before", "unsure", "after"]);
+    }
+}

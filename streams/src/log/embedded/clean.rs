@@ -71,23 +71,33 @@ impl Cleaner {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// One run over all closed segments.
+    /// One run over all closed segments. On a full disk it gives back what takes no room to give
+    /// back, whatever else has to wait.
     pub(super) fn clean(&self) -> Result<(), LogError> {
         let _one_at_a_time = self.running.lock();
         self.shared.check()?;
-        expire(&self.shared)?;
+        let expired = expire(&self.shared);
+        self.clean_closed().and(expired)
+    }
+
+    fn clean_closed(&self) -> Result<(), LogError> {
         let closed = closed_segments(&self.shared);
         let Some(closed_to) = closed.iter().map(|one| one.id).max() else {
             return Ok(());
         };
         let latest = Latest::read(&self.shared, closed_to)?;
         let uses = Uses::count(&self.shared.state.read(), &latest);
+        let mut waits = Ok(());
         for run in runs(&closed, &uses, self.shared.options.segment_bytes) {
             if self.is_stopped() {
                 return Ok(());
             }
-            self.rewrite(&run, &latest)?;
+            match self.rewrite(&run, &latest) {
+                Err(error @ LogError::Unavailable(_)) => waits = waits.and(Err(error)),
+                rewritten => rewritten?,
+            }
         }
+        waits?;
         let mut state = self.shared.state.write();
         for (partition, covered) in latest.covered() {
             if let Some(partition) = state.partition_mut(partition) {
@@ -102,9 +112,19 @@ impl Cleaner {
         let [plain, compacted] = sections_of(&shared.state.read(), run);
         let (id, generation) = self.next_generation(run);
         let mut new = Vec::new();
-        new.extend(self.write_anew((id, generation), &plain, latest)?);
-        new.extend(self.write_anew((id, generation + 1), &compacted, latest)?);
-        self.switch(run, &new)?;
+        let mut replace = || {
+            new.extend(self.write_anew((id, generation), &plain, latest)?);
+            new.extend(self.write_anew((id, generation + 1), &compacted, latest)?);
+            self.switch(run, &new)
+        };
+        if let Err(error) = replace() {
+            // After a poison either may be named: the next opening knows which.
+            if self.shared.check().is_ok() {
+                let left = new.iter().map(|one| &one.segment.path);
+                left.for_each(|path| drop(shared.disk.remove(path)));
+            }
+            return Err(error);
+        }
         let sections = new.into_iter().flat_map(|one| one.sections).collect();
         let sources = plain.into_iter().chain(compacted);
         let old = distinct(sources.map(|one| one.section.segment).collect());
@@ -284,11 +304,14 @@ const SECTION_OVERHEAD: u64 = 54;
 const SECTIONS_MIN: u64 = 256;
 const SECTION_BYTES_MEAN: u64 = 16 << 10;
 
-/// The runs of segments to rewrite together.
+/// The runs of segments to rewrite together: first those of which nothing is left to be written.
 fn runs(closed: &[Listed], uses: &Uses, segment_bytes: u64) -> Vec<Vec<Listed>> {
+    let is_dead = |one: &Listed| uses.of(one).is_none();
     let is_compacted = |one: &Listed| uses.is_compacted(one);
-    let (compacted, others): (Vec<_>, Vec<_>) = closed.iter().copied().partition(is_compacted);
-    let mut runs = runs_of_neighbours(&compacted, uses, segment_bytes);
+    let (dead, live): (Vec<_>, Vec<_>) = closed.iter().copied().partition(is_dead);
+    let (compacted, others): (Vec<_>, Vec<_>) = live.into_iter().partition(is_compacted);
+    let mut runs: Vec<_> = dead.into_iter().map(|one| vec![one]).collect();
+    runs.extend(runs_of_neighbours(&compacted, uses, segment_bytes));
     runs.extend(runs_of_neighbours(&others, uses, segment_bytes));
     runs
 }

@@ -84,7 +84,10 @@ impl Journal {
             }
             Err(failure) => refuse(accepted.into_iter().map(|(request, _)| request), &failure),
         }
-        if self.end >= self.shared.options.segment_bytes {
+        let is_whole = self.shared.check().is_ok();
+        // What a failed write or sync has left may lie behind the end: closed there, the segment would
+        // count as damaged.
+        if is_whole && self.end >= self.shared.options.segment_bytes {
             self.roll();
         }
     }

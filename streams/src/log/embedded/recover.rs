@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::entry::Entry;
 use super::frame::{self, Frame, Location};
-use super::journal::write_checkpoint;
+use super::journal::{is_disk_full, write_checkpoint};
 use super::manifest::{Listed, Manifest};
 use super::segment::{Section, Segment};
 use super::state::State;
@@ -185,8 +185,11 @@ fn empty_checkpoint_len() -> u64 {
 fn open_segment(disk: &dyn Disk, dir: &Path, listed: Listed) -> Result<Segment, LogError> {
     Segment::open(disk, dir, listed.id, listed.generation).map_err(|error| {
         let name = Segment::file_name(listed.id, listed.generation);
-        let path = dir.join(name);
-        LogError::Corrupted(format!("cannot open `{}`: {error}", path.display()))
+        let text = format!("cannot open `{}`: {error}", dir.join(name).display());
+        match error.kind() {
+            io::ErrorKind::NotFound => LogError::Corrupted(text),
+            _ => LogError::Config(text),
+        }
     })
 }
 
@@ -223,10 +226,10 @@ fn read_open(segment: &Arc<Segment>, earlier: Vec<Section>) -> Result<(State, u6
     let mut state = State::default();
     apply_frame(&checkpoint, segment, &mut state)?;
     add_earlier(earlier, &mut state)?;
-    let mut at = checkpoint.end;
+    let (mut last, mut at) = (0, checkpoint.end);
     while let Some(frame) = scanner.frame(at, true).map_err(unreadable)? {
         apply_frame(&frame, segment, &mut state)?;
-        at = frame.end;
+        (last, at) = (at, frame.end);
     }
     if at < len {
         if scanner.find_behind(at).map_err(unreadable)?.is_some() {
@@ -239,9 +242,25 @@ fn read_open(segment: &Arc<Segment>, earlier: Vec<Section>) -> Result<(State, u6
         );
         segment.file.set_len(at).map_err(unreadable)?;
     }
-    // The process before may have died between a write and its sync.
-    segment.file.sync().map_err(unreadable)?;
+    sync_again(segment, last, at).map_err(unreadable)?;
     Ok((state, at))
+}
+
+/// Makes the last frame durable, which lies from `start` to `end`. The process before may have died
+/// between its write and its sync, or that sync may have failed: then the pages count as clean though
+/// the disk has never got them, and a sync alone would not write them.
+fn sync_again(segment: &Segment, start: u64, end: u64) -> io::Result<()> {
+    let len = usize::try_from(end - start).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    segment.file.read_at(&mut bytes, start)?;
+    match segment.file.write_at(&bytes, start) {
+        // Where even a write in place takes room, the log can still be read.
+        Err(error) if is_disk_full(&error) => {
+            tracing::warn!(segment = %segment.path.display(), "disk full: {error}");
+        }
+        written => written?,
+    }
+    segment.file.sync()
 }
 
 fn apply_frame(frame: &Frame, segment: &Arc<Segment>, state: &mut State) -> Result<(), LogError> {
