@@ -240,6 +240,16 @@ impl Error {
         }
     }
 
+    /// The task that has failed, if it was one.
+    pub(crate) fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Process { task, .. } | Self::Task { task, .. } | Self::Panicked { task, .. } => {
+                Some(*task)
+            }
+            _ => None,
+        }
+    }
+
     /// The record at which a task has failed, and its fault, if the task can go on without it.
     pub(crate) fn at_record(&self) -> Option<(TaskId, Position, ProcessError)> {
         match self {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use millrace_state::{Store as StateStore, StoreReader, Value};
 
@@ -21,12 +22,38 @@ use crate::topology::{GlobalDefinition, Locator, RecordCheck};
 pub(crate) struct GlobalTables {
     /// Per table the readers of its partitions.
     tables: Arc<[Vec<StoreReader>]>,
+    /// Counts when a table begins to be read anew, and when all are whole again.
+    epoch: Arc<AtomicU64>,
+}
+
+/// A time in which every global table was whole, or one was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GlobalEpoch(u64);
+
+impl GlobalEpoch {
+    /// True if what is looked up is there, as far as the topics were read.
+    pub(crate) fn is_whole(self) -> bool {
+        self.0.is_multiple_of(2)
+    }
 }
 
 impl GlobalTables {
     pub(crate) fn new(tables: Vec<Vec<StoreReader>>) -> Self {
         Self {
             tables: tables.into(),
+            epoch: Arc::default(),
+        }
+    }
+
+    /// The time that it is. What was looked up in one that has ended since may have been missing.
+    pub(crate) fn epoch(&self) -> GlobalEpoch {
+        GlobalEpoch(self.epoch.load(Ordering::SeqCst))
+    }
+
+    /// For the one that reads the tables.
+    pub(crate) fn set_whole(&self, is_whole: bool) {
+        if self.epoch().is_whole() != is_whole {
+            self.epoch.fetch_add(1, Ordering::SeqCst);
         }
     }
 

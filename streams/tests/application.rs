@@ -9,10 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use millrace_deploy::wait::until;
 use millrace_state::StateDir;
+use millrace_streams::headers::HeaderList;
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
-use millrace_streams::log::{Log, LogError};
-use millrace_streams::{ApplicationState, Error, Streams, StreamsConfig, Topic, Topology};
+use millrace_streams::log::{Isolation, Log, LogError, NewRecord, TopicPartition};
+use millrace_streams::{
+    ApplicationState, Error, Streams, StreamsConfig, Timestamp, Topic, Topology,
+};
 use support::watched::{Watch, Watched, watched};
 
 const WORDS: Topic<String, String> = Topic::new("words");
@@ -45,11 +49,17 @@ impl Watch for Gate {
     }
 }
 
-/// A log with a topic of one partition, behind a gate; and who asks there.
-fn gate(folder: &tempfile::TempDir, seats: usize) -> (Arc<Watched>, Arc<Gate>, Receiver<()>) {
+/// A log with the topics.
+fn log(folder: &tempfile::TempDir) -> Arc<EmbeddedLog> {
     let log = EmbeddedLog::open(folder.path(), EmbeddedOptions::default()).expect("a log");
     let topics = [WORDS.spec(), COPY.spec()];
     log.create_topics(&topics).expect("topics");
+    log
+}
+
+/// The log behind a gate; and who asks there.
+fn gate(folder: &tempfile::TempDir, seats: usize) -> (Arc<Watched>, Arc<Gate>, Receiver<()>) {
+    let log = log(folder);
     let (asked, questions) = channel();
     let gate = Arc::new(Gate {
         seats: AtomicUsize::new(seats),
@@ -81,6 +91,63 @@ fn an_application_runs_when_each_thread_knows_its_tasks_and_not_before() {
     gate.is_open.store(true, Ordering::SeqCst);
     let state = application.wait_until_running(Duration::from_secs(60));
     assert!(matches!(state, ApplicationState::Running), "{state:?}");
+}
+
+/// A log in which records that are to be read are gone, so many times.
+#[derive(Debug)]
+struct Gone(AtomicUsize);
+
+impl Watch for Gone {
+    fn fetches(&self) -> Result<(), LogError> {
+        let partition = TopicPartition::new(WORDS.name(), 0);
+        let (wanted, start) = (0, 7);
+        let left = self.0.load(Ordering::SeqCst);
+        self.0.store(left.saturating_sub(1), Ordering::SeqCst);
+        match left {
+            0 => Ok(()),
+            _ => Err(LogError::OffsetOutOfRange {
+                partition,
+                wanted,
+                start,
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_record_that_is_gone_stops_the_application_only_if_the_way_back_leads_to_it() {
+    for (times, goes_on) in [(1, true), (2, false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = log(&folder);
+        let word = NewRecord {
+            topic: WORDS.name().into(),
+            key: Some(b"k".to_vec()),
+            value: Some(b"word".to_vec()),
+            headers: HeaderList::new(),
+            timestamp: Timestamp::from_millis(1),
+        };
+        let writer = log.writer("test").expect("a writer");
+        let word = futures::executor::block_on(writer.append(word)).expect("appended");
+        let log = watched(log, Arc::new(Gone(AtomicUsize::new(times))));
+        let application = start(&log).expect("started");
+        let has_ended = || match application.state() {
+            ApplicationState::Failed(error) => Some(Err(error)),
+            ApplicationState::Running => {
+                let partition = TopicPartition::new(COPY.name(), word.partition.partition);
+                let mut copied = log.reader(Isolation::ReadCommitted).expect("a reader");
+                let bounds = copied.bounds(&[partition]).expect("bounds");
+                (bounds[0].end > 0).then_some(Ok(()))
+            }
+            _ => None,
+        };
+        let limit = Duration::from_secs(60);
+        let ended = until(limit, "its end", || Ok(has_ended())).expect("an end");
+        assert_eq!(ended.is_ok(), goes_on, "{ended:?}");
+        if let Err(error) = ended {
+            let is_it = matches!(error, Error::Log(LogError::OffsetOutOfRange { .. }));
+            assert!(is_it, "{error:?}");
+        }
+    }
 }
 
 #[test]

@@ -178,6 +178,52 @@ fn a_dead_letter_that_would_be_too_large_goes_without_its_value() {
 }
 
 #[test]
+fn a_dead_letter_that_is_too_large_without_its_value_loses_its_headers_and_its_key_at_last() {
+    let mut options = options(0);
+    options.record_bytes_max = 2 * BYTES_MAX;
+    let long = "x".repeat(2 * BYTES_MAX);
+    let mut own = HeaderList::new();
+    own.push("own", Some(long.as_bytes()));
+    let mut other = HeaderList::new();
+    other.push("own", Some(b"short"));
+    for (key, own, left_out) in [("a", &own, "headers"), (&*long, &other, "key")] {
+        let mut driver = driver(options.clone());
+        let value = long.as_bytes();
+        let timestamp = Timestamp::from_millis(5);
+        let key = Some(key.as_bytes());
+        let piped = driver.pipe_raw(AMOUNTS.name(), key, Some(value), own.view(), timestamp);
+        piped.expect("the task goes on");
+        let letter = dead_letter(&mut driver, "0", "deserialize");
+        let is_left_out = |part: &str| {
+            let name = format!("__streams.errors.{part}.left.out");
+            letter.headers.view().text(&name) == Some("true")
+        };
+        assert!(is_left_out("value") && is_left_out(left_out));
+        assert_eq!(
+            (letter.key.is_none(), letter.value),
+            (is_left_out("key"), None)
+        );
+        let is_there = letter.headers.view().get("own").is_some();
+        assert_eq!(is_there, !is_left_out("headers"));
+    }
+}
+
+#[test]
+fn a_dead_letter_tells_of_a_long_fault_its_beginning() {
+    let topology = Topology::define("long", |t| {
+        t.stream(AMOUNTS)
+            .map_values(|_, _| panic!("é{}", "é".repeat(100_000)))
+            .to(LINES);
+    });
+    let topology = topology.expect("the topology is sound");
+    let mut driver = TopologyTestDriver::new(&topology).expect("a driver");
+    pipe(&mut driver, Some(b"a"), &1_i64.to_be_bytes(), 5);
+    let letter = dead_letter(&mut driver, "0", "panic");
+    let message = header(&letter.headers, "__streams.errors.message");
+    assert!(message.starts_with("panicked: ééé") && message.len() <= 8 << 10);
+}
+
+#[test]
 fn a_record_that_panics_is_set_aside_as_if_it_had_never_been() {
     let mut driver = driver(options(0));
     pipe(&mut driver, Some(b"a"), &1_i64.to_be_bytes(), 5);

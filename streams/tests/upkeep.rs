@@ -10,7 +10,7 @@ use millrace_state::{
 };
 use millrace_streams::headers::HeaderList;
 use millrace_streams::log::sim::{SimLog, SimOptions};
-use millrace_streams::log::{Cleanup, Log, NewRecord, Offset, TopicSpec};
+use millrace_streams::log::{Cleanup, Isolation, Log, NewRecord, Offset, TopicSpec};
 use millrace_streams::{
     Application, Clock, Error, ManualClock, Progress, Store, StreamThread, Streams, StreamsConfig,
     Timestamp, Topic, Topology,
@@ -268,6 +268,33 @@ fn a_global_table_whose_topic_was_cut_off_is_rebuilt() {
     world.follow(&mut application);
     drop(application);
     assert_eq!(world.rates_on_disk(), 10, "those of the new topic alone");
+}
+
+#[test]
+fn nothing_is_processed_while_a_global_table_is_read_anew() {
+    let world = World::new();
+    world.append(RATES.name(), 0..100);
+    let mut application = world.prepare(Arc::new(world.clock.clone()));
+    world.follow(&mut application);
+    let mut thread = application.stream_thread(0).expect("a seat");
+    world.settle(&mut thread);
+    world.log.delete_topics(&[RATES.name()]).expect("deleted");
+    world.log.create_topics(&[rates()]).expect("made anew");
+    world.append(RATES.name(), 200..210);
+    world.append(INPUT.name(), 0..10);
+    while !application.step_globals().expect("it looks again") {}
+    for _ in 0..100 {
+        world.advance(Duration::from_millis(20));
+        let progress = thread.step().expect("it waits");
+        assert_eq!(progress, Progress::Unavailable);
+    }
+    world.follow(&mut application);
+    world.settle(&mut thread);
+    assert_eq!(thread.step().expect("it goes on"), Progress::Idle);
+    let counts = world
+        .log
+        .dump("upkeep-counts-changelog", Isolation::ReadCommitted);
+    assert_eq!(counts.len(), 10);
 }
 
 #[test]

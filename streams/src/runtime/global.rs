@@ -27,6 +27,8 @@ pub(crate) struct GlobalThread {
     batches: Vec<RecordBatch>,
     /// When the topics were read last.
     read_at: Timestamp,
+    /// True while it is to be looked again how the tables fit their topics.
+    must_seek: bool,
 }
 
 struct Partition {
@@ -86,6 +88,7 @@ impl GlobalThread {
             tables,
             batches: Vec::new(),
             read_at,
+            must_seek: false,
         })
     }
 
@@ -98,6 +101,7 @@ impl GlobalThread {
             tables,
             batches: Vec::new(),
             read_at: Timestamp::UNKNOWN,
+            must_seek: false,
         }
     }
 
@@ -129,7 +133,7 @@ impl GlobalThread {
         let wait = if is_warm { wait } else { Duration::ZERO };
         let now = self.shared.moment().wall_clock;
         // A process that was suspended for days may have missed deletions.
-        if !is_trusted(self.read_at, now) {
+        if self.must_seek || !is_trusted(self.read_at, now) {
             return self.begin_again(now);
         }
         match reader.fetch(wait, &mut self.batches) {
@@ -146,17 +150,23 @@ impl GlobalThread {
             reader.assign(&positions(&self.partitions))?;
             return Err(error);
         }
+        if self.partitions.iter().all(Partition::has_caught_up) {
+            self.tables.set_whole(true);
+        }
         self.keep_stores()?;
         Ok(busy)
     }
 
-    /// Looks again how the tables fit their topics.
+    /// Looks again how the tables fit their topics; until that has succeeded, nothing is read. A table
+    /// may begin empty: nobody looks anything up before it is whole again.
     fn begin_again(&mut self, now: Timestamp) -> Result<bool, Error> {
+        self.must_seek = true;
+        self.tables.set_whole(false);
         if let Some(reader) = &mut self.reader {
             let looked = Changelogs::look(&*self.shared.log, now)?;
             seek(&mut **reader, &mut self.partitions, &looked)?;
         }
-        self.read_at = now;
+        (self.read_at, self.must_seek) = (now, false);
         Ok(true)
     }
 

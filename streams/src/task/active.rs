@@ -267,7 +267,7 @@ impl Task {
     /// belongs to the commit.
     pub(crate) fn prepare_commit(&mut self, outputs: &mut OutputBatch) -> Result<(), Error> {
         self.with_outputs(outputs, |task| {
-            task.cx.origin = None;
+            task.cx.begin_flush();
             task.each_hook(|hooks, cx| hooks.flush(cx))?;
             let now = task.cx.stream_time();
             for store in &task.cx.stores {

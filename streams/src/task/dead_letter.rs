@@ -6,11 +6,17 @@
 
 use crate::catalog::dead_letter_topic;
 use crate::error::ProcessError;
-use crate::headers::HeaderList;
+use crate::headers::{HeaderList, Headers};
 use crate::log::{OutputBatch, OutputRecord, TopicSlot};
 use crate::partitioner::partition_of;
 use crate::task::failure::Failure;
 use crate::task::timestamps::TimestampPolicy;
+
+/// How much of an error's text goes along: a panic may print its whole record.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// The room for headers that tell what was left out.
+const LEFT_OUT_BYTES: usize = 128;
 
 /// Where dead letters go.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +33,9 @@ impl DeadLetters {
         }
     }
 
-    /// Writes the record into the running transaction. One that would be over `bytes_max` with its
-    /// headers goes without its value, and says so: it can be looked up by topic and offset.
+    /// Writes the record into the running transaction. One that would be over `bytes_max` goes without
+    /// its value, if need be without its own headers, and at last without its key, and says so: it can
+    /// be looked up by topic and offset.
     pub(crate) fn write(self, outputs: &mut OutputBatch, failure: &Failure<'_>, bytes_max: usize) {
         let Failure {
             partition,
@@ -36,8 +43,8 @@ impl DeadLetters {
             error,
             ..
         } = *failure;
-        let mut headers = HeaderList::from(record.headers);
-        let mut set = |name: &str, value: &str| headers.set(name, value.as_bytes());
+        let mut told = HeaderList::new();
+        let mut set = |name: &str, value: &str| told.set(name, value.as_bytes());
         set("__streams.errors.topic", &partition.topic);
         set(
             "__streams.errors.partition",
@@ -45,17 +52,28 @@ impl DeadLetters {
         );
         set("__streams.errors.offset", &record.offset.to_string());
         set("__streams.errors.exception", error.kind());
-        set("__streams.errors.message", &error.to_string());
+        set("__streams.errors.message", cut(&error.to_string()));
         for (name, part) in [("update", failure.update), ("output", failure.output)] {
             if let Some(part) = part {
                 set(&format!("__streams.errors.{name}"), part);
             }
         }
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        let bytes = len(record.key) + len(record.value) + headers.view().encoded().len();
-        let fits = bytes <= bytes_max;
-        if !fits {
-            headers.set("__streams.errors.value.left.out", b"true");
+        let mut room = bytes_max.saturating_sub(told.view().encoded().len() + LEFT_OUT_BYTES);
+        let mut fits = |part: &str, bytes: usize| {
+            let fits = bytes <= room;
+            room -= if fits { bytes } else { 0 };
+            if !fits {
+                told.set(&format!("__streams.errors.{part}.left.out"), b"true");
+            }
+            fits
+        };
+        let key = record.key.filter(|_| fits("key", len(record.key)));
+        let own = fits("headers", record.headers.encoded().len());
+        let value = record.value.filter(|_| fits("value", len(record.value)));
+        let mut headers = HeaderList::from(if own { record.headers } else { Headers::EMPTY });
+        for (name, value) in told.view() {
+            headers.set(name, value.unwrap_or_default());
         }
         let topic = partition.topic.clone();
         metrics::counter!("dead_letter_records_total", "topic" => topic).increment(1);
@@ -66,10 +84,15 @@ impl DeadLetters {
                 .map_or(0, |key| partition_of(key, self.partitions)),
             timestamp: record.timestamp,
             headers: headers.view(),
-            key: record.key,
-            value: record.value.filter(|_| fits),
+            key,
+            value,
         });
     }
+}
+
+/// The text, cut to a length that fits a header.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)]
 }
 
 /// What to do with a record that cannot be processed.

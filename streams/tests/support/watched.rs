@@ -27,6 +27,11 @@ pub(crate) trait Watch: fmt::Debug + Send + Sync {
         false
     }
 
+    /// A member is about to fetch.
+    fn fetches(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     fn fetched(&self, _batches: &[RecordBatch]) {}
 
     fn recycled(&self, _batch: &RecordBatch) {}
@@ -171,6 +176,7 @@ impl Member for WatchedMember {
 
     fn fetch(&mut self, max_wait: Duration, into: &mut Vec<RecordBatch>) -> Result<(), LogError> {
         self.withhold()?;
+        self.watch.fetches()?;
         self.member.fetch(max_wait, into)?;
         self.watch.fetched(into);
         Ok(())

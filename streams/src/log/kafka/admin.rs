@@ -89,10 +89,7 @@ impl Admin {
     }
 
     fn create_missing(&self, specs: &[&TopicSpec]) -> Result<(), LogError> {
-        let configs: Vec<_> = specs
-            .iter()
-            .map(|spec| cleanup_configs(spec.cleanup))
-            .collect();
+        let configs: Vec<_> = specs.iter().map(|spec| configs(spec.cleanup)).collect();
         let topics: Vec<_> = specs
             .iter()
             .zip(&configs)
@@ -146,8 +143,8 @@ fn check_partitions(existing: &HashMap<String, i32>, spec: &TopicSpec) -> Result
     }
 }
 
-fn cleanup_configs(cleanup: Cleanup) -> Vec<(&'static str, String)> {
-    match cleanup {
+fn configs(cleanup: Cleanup) -> Vec<(&'static str, String)> {
+    let mut configs = match cleanup {
         Cleanup::Compact => vec![("cleanup.policy", "compact".into())],
         Cleanup::Delete { retention } => {
             let retention = retention.map_or("-1".into(), |age| age.as_millis().to_string());
@@ -156,7 +153,11 @@ fn cleanup_configs(cleanup: Cleanup) -> Vec<(&'static str, String)> {
                 ("retention.ms", retention),
             ]
         }
-    }
+    };
+    // The application has a limit of its own for timestamps from the future, and a handler for what is
+    // beyond it. The broker's, an hour unless told, would refuse the transaction.
+    configs.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));
+    configs
 }
 
 /// `harmless` is what it means that there was nothing to do.

@@ -153,9 +153,7 @@ impl Fetcher {
         max_wait: Duration,
         into: &mut Vec<RecordBatch>,
     ) -> Result<(), LogError> {
-        if let Some(failure) = self.seats.take_failure() {
-            return Err(self.explain(failure));
-        }
+        self.tell_failure()?;
         if self.seats.is_pausing() {
             self.apply_pauses()?;
         }
@@ -173,25 +171,27 @@ impl Fetcher {
         if into.len() > before {
             return Ok(());
         }
-        match self.seats.take_failure() {
-            Some(failure) => Err(self.explain(failure)),
-            None => Ok(()),
-        }
+        self.tell_failure()
     }
 
-    fn explain(&self, failure: Failure) -> LogError {
-        match failure {
-            Failure::Other(error) => error,
-            Failure::OutOfRange(partition, wanted) => {
-                match self.bounds(std::slice::from_ref(&partition)) {
-                    Err(error) => error,
-                    Ok(bounds) => LogError::OffsetOutOfRange {
-                        partition,
-                        wanted,
-                        start: bounds.first().map_or(0, |bounds| bounds.start),
-                    },
-                }
+    /// The client tells an error once, and reads no further: it stays until it is told whole.
+    fn tell_failure(&mut self) -> Result<(), LogError> {
+        let (partition, wanted) = match self.seats.take_failure() {
+            None => return Ok(()),
+            Some(Failure::Other(error)) => return Err(error),
+            Some(Failure::OutOfRange(partition, wanted)) => (partition, wanted),
+        };
+        match self.bounds(std::slice::from_ref(&partition)) {
+            Err(error) => {
+                self.seats
+                    .keep_failure(Failure::OutOfRange(partition, wanted));
+                Err(error)
             }
+            Ok(bounds) => Err(LogError::OffsetOutOfRange {
+                partition,
+                wanted,
+                start: bounds.first().map_or(0, |bounds| bounds.start),
+            }),
         }
     }
 

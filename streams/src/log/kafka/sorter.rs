@@ -156,6 +156,11 @@ impl Seats {
         self.failure.take()
     }
 
+    /// Keeps an error for the next call.
+    pub(super) fn keep_failure(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+    }
+
     /// Takes a batch back.
     pub(super) fn recycle(&mut self, batch: RecordBatch) {
         if self.spare.len() < SPARE_BATCHES {

@@ -25,10 +25,10 @@ use panics::Panics;
 use together::Together;
 
 use crate::error::Error;
-use crate::global::GlobalTables;
+use crate::global::{GlobalEpoch, GlobalTables};
 use crate::log::{
-    CommitError, CommittedOffset, LogError, Member, OutputBatch, Reader, RecordBatch, TaskId,
-    TopicPartition,
+    CommitError, CommittedOffset, LogError, Member, Offset, OutputBatch, Reader, RecordBatch,
+    TaskId, TopicPartition,
 };
 use crate::runtime::changelogs::note_owned;
 use crate::runtime::commit::CommitPolicy;
@@ -75,6 +75,8 @@ pub struct StreamThread {
     /// Reads changelogs.
     reader: Box<dyn Reader>,
     globals: GlobalTables,
+    /// The time in which everything of the open transaction was looked up.
+    epoch: GlobalEpoch,
     running: BTreeMap<TaskId, Task>,
     /// The assignment that is not followed to its end yet: an error on the way leaves it here.
     target: Option<Target>,
@@ -97,6 +99,8 @@ pub struct StreamThread {
     needs_rejoin: bool,
     panics: Panics,
     failures: Failures,
+    /// The last record that was to be read, and was gone.
+    gone: Option<(TopicPartition, Offset)>,
     /// True if the last fetch found nothing.
     drained: bool,
     /// True if a store is not warm yet: then there is always something to do.
@@ -123,6 +127,7 @@ impl StreamThread {
             shared,
             member,
             reader,
+            epoch: globals.epoch(),
             globals,
             running: BTreeMap::new(),
             target: None,
@@ -139,6 +144,7 @@ impl StreamThread {
             needs_rejoin: false,
             panics: Panics::default(),
             failures: Failures::default(),
+            gone: None,
             drained: false,
             warms: false,
             last_tick: None,
@@ -195,11 +201,15 @@ impl StreamThread {
             self.member.rejoin()?;
             self.needs_rejoin = false;
         }
+        self.follow_globals();
         if self.needs_recovery {
             self.recover()?;
         }
         let mut busy = self.follow_assignment()?;
         busy |= self.restore()?;
+        if !self.epoch.is_whole() {
+            return Ok(Progress::Unavailable);
+        }
         let now = self.shared.moment();
         busy |= self.fetch(now, busy)?;
         busy |= self.process()?;
@@ -211,14 +221,34 @@ impl StreamThread {
         Ok(if busy { Progress::Busy } else { Progress::Idle })
     }
 
+    /// Takes back what was processed while a global table began to be read anew.
+    fn follow_globals(&mut self) {
+        let epoch = self.globals.epoch();
+        self.needs_recovery |= epoch != self.epoch;
+        self.epoch = epoch;
+    }
+
     /// Decides what an error means for the thread.
     fn handle(&mut self, error: Error) -> Result<Progress, Error> {
         if let Some(reason) = error.unavailable() {
-            tracing::warn!(%reason, "log or serde unavailable");
             self.needs_recovery = true;
-            return Ok(Progress::Unavailable);
+            let Some(task) = error.task() else {
+                tracing::warn!(%reason, "log or serde unavailable");
+                return Ok(Progress::Unavailable);
+            };
+            tracing::warn!(%reason, %task, "serde unavailable; the task waits");
+            self.panics.put_off(task, self.shared.moment().elapsed);
+            return Ok(Progress::Busy);
         }
         match error {
+            Error::Log(LogError::OffsetOutOfRange {
+                partition, wanted, ..
+            }) if !self.is_gone(&partition, wanted) => {
+                tracing::warn!(%partition, wanted, "the next record is gone; what is committed decides");
+                self.gone = Some((partition, wanted));
+                self.needs_recovery = true;
+                Ok(Progress::Busy)
+            }
             Error::Log(LogError::MemberLost(reason)) => {
                 tracing::warn!(%reason, "member lost; closing its tasks and joining again");
                 self.needs_rejoin = true;
@@ -227,6 +257,14 @@ impl StreamThread {
             }
             error => self.after_failure(error),
         }
+    }
+
+    /// True if the record was missed before. Where another has taken the task over, and its records
+    /// were deleted as processed, the way back ends the membership, or finds a later offset. If it
+    /// leads to the same record again, that is lost.
+    fn is_gone(&self, partition: &TopicPartition, wanted: Offset) -> bool {
+        let gone = self.gone.as_ref();
+        gone.is_some_and(|(known, at)| known == partition && *at == wanted)
     }
 
     // --- the way back
@@ -419,6 +457,9 @@ impl StreamThread {
     fn try_commit(&mut self, now: Moment) -> Result<Option<CommitError>, Error> {
         for task in self.running.values_mut() {
             task.prepare_commit(&mut self.outputs)?;
+        }
+        if self.globals.epoch() != self.epoch {
+            return Err(LogError::Unavailable("a global table is read anew".into()).into());
         }
         let offsets: Vec<(TopicPartition, CommittedOffset)> =
             self.running.values().flat_map(Task::offsets).collect();

@@ -6,6 +6,8 @@
 //! the task waits and is tried again, while the thread's other tasks go on; after too many times the
 //! application stops. If the handler says to fail, a panic is tried again like that, and an error
 //! stops the application at once.
+//!
+//! A task for which a serde does not answer waits in the same way, and is never given up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::task::{OnError, Task};
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// The longest wait for what does not answer.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A task that ran this long without a failure has got over those before.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -26,6 +30,8 @@ const CALM: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Panics {
     tries: BTreeMap<TaskId, Tries>,
+    /// Tasks that wait for what does not answer.
+    waits: BTreeMap<TaskId, Tries>,
     set_aside: BTreeMap<TaskId, (Position, ProcessError)>,
 }
 
@@ -40,21 +46,25 @@ impl Panics {
     /// Counts a failure and holds the task back for a while; false if it was the last try.
     fn hold(&mut self, task: TaskId, now: Duration, retries: u32) -> bool {
         let tries = self.tries.entry(task).or_default();
-        if now.saturating_sub(tries.until) > CALM {
-            *tries = Tries::default();
-        }
+        tries.calm_down(now);
         if tries.count >= retries {
             return false;
         }
-        let pause = PAUSE_MIN.saturating_mul(1 << tries.count.min(16));
-        tries.count += 1;
-        tries.until = now + pause.min(PAUSE_MAX);
+        tries.pause(now, PAUSE_MAX);
         true
+    }
+
+    /// Holds a task back for a while, because something that it needs does not answer.
+    pub(super) fn put_off(&mut self, task: TaskId, now: Duration) {
+        let waits = self.waits.entry(task).or_default();
+        waits.calm_down(now);
+        waits.pause(now, WAIT_MAX);
     }
 
     /// True if the task is not to run yet.
     pub(super) fn holds(&self, task: TaskId, now: Duration) -> bool {
-        self.tries.get(&task).is_some_and(|tries| now < tries.until)
+        let mut holds = [&self.tries, &self.waits].into_iter();
+        holds.any(|holds| holds.get(&task).is_some_and(|tries| now < tries.until))
     }
 
     /// Tells a task that was made anew at which record it has failed before.
@@ -73,6 +83,21 @@ impl Panics {
         if offsets.any(|(partition, next)| *partition == record.partition && next > record.offset) {
             self.set_aside.remove(&task.id());
         }
+    }
+}
+
+impl Tries {
+    /// Begins to count anew after a calm time.
+    fn calm_down(&mut self, now: Duration) {
+        if now.saturating_sub(self.until) > CALM {
+            *self = Self::default();
+        }
+    }
+
+    fn pause(&mut self, now: Duration, pause_max: Duration) {
+        let pause = PAUSE_MIN.saturating_mul(1 << self.count.min(16));
+        self.count = self.count.saturating_add(1);
+        self.until = now + pause.min(pause_max);
     }
 }
 
@@ -131,6 +156,18 @@ mod tests {
         assert!(panics.hold(TASK, ms(100), 2));
         assert!(panics.holds(TASK, ms(299)));
         assert!(!panics.hold(TASK, ms(300), 2));
+    }
+
+    #[test]
+    fn a_task_that_waits_for_an_answer_is_never_given_up_and_looks_every_second() {
+        let mut panics = Panics::default();
+        for second in 0..100 {
+            let now = ms(second * 1_000);
+            assert!(!panics.holds(TASK, now));
+            panics.put_off(TASK, now);
+            assert!(panics.holds(TASK, now));
+        }
+        assert!(panics.hold(TASK, ms(100_000), 1), "that was no failure");
     }
 
     #[test]

@@ -127,7 +127,16 @@ impl StreamThread {
         let mut ready = Vec::new();
         for tasks in self.activating.groups(waiting, now) {
             for (id, begin) in self.begins(&tasks)?.into_iter().flatten() {
-                ready.push(self.prepare(id, begin)?);
+                match self.prepare(id, begin) {
+                    Ok(task) => ready.push(task),
+                    // The others do not wait for it.
+                    Err(error) => {
+                        let reason = error.unavailable().map(str::to_owned);
+                        let reason = reason.ok_or(error)?;
+                        tracing::warn!(%reason, task = %id, "serde unavailable; the task waits");
+                        self.panics.put_off(id, now);
+                    }
+                }
             }
         }
         Ok(ready)
