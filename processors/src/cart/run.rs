@@ -136,17 +136,29 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the lines of a guest's cart: every line stays, the larger quantity counts. Lines in
-    /// another currency than the cart's have no sum with it, and go back to where they came from.
+    /// another currency than the cart's have no sum with it, and lines of more SKUs than a cart holds
+    /// have no place there: they go back to where they came from.
     fn take(&mut self, take: &TakeCartLines) -> Verdict {
         let mine = self.cart.lines.first().or(take.lines.first());
         let mine = mine.map(|line| line.quote.unit_price.currency);
-        let fits = |line: &CartLine| Some(line.quote.unit_price.currency) == mine;
-        let lines = take.lines.iter().cloned();
-        let (lines, foreign): (Vec<_>, Vec<_>) = lines.partition(fits);
-        self.give_back(&take.from, &foreign);
-        if let Some(currency) = mine.filter(|_| lines.is_empty()) {
-            let detail = format!("the cart is in {currency}");
-            return Verdict::Refused(Refusal::new("foreign-currency", detail));
+        let is_ours = |line: &CartLine| Some(line.quote.unit_price.currency) == mine;
+        let is_known = |line: &CartLine| self.quantity_of(&line.sku) > 0;
+        let mut room = self.limits.lines_max.saturating_sub(self.cart.lines.len());
+        let fits = |line: &CartLine| {
+            let has_place = is_known(line) || room > 0;
+            let fits = is_ours(line) && has_place;
+            room -= usize::from(fits && !is_known(line));
+            fits
+        };
+        let (lines, rest): (Vec<_>, Vec<_>) = take.lines.iter().cloned().partition(fits);
+        self.give_back(&take.from, &rest);
+        if lines.is_empty() && !rest.is_empty() {
+            return Verdict::Refused(match mine.filter(|_| !rest.iter().any(is_ours)) {
+                Some(currency) => {
+                    Refusal::new("foreign-currency", format!("the cart is in {currency}"))
+                }
+                None => self.too_many_lines(),
+            });
         }
         self.own(Some(&take.user_id));
         for theirs in &lines {
@@ -301,8 +313,7 @@ impl<'a> Run<'a> {
         }
         let is_new = self.quantity_of(sku) == 0;
         if is_new && self.cart.lines.len() >= self.limits.lines_max {
-            let detail = format!("a cart has at most {} lines", self.limits.lines_max);
-            return Err(Refusal::new("too-many-lines", detail));
+            return Err(self.too_many_lines());
         }
         self.check_sums(sku, wanted, quote)
     }
@@ -328,6 +339,11 @@ impl<'a> Run<'a> {
                 format!("the cart is in {in_cart}, and its sums have a bound"),
             )),
         }
+    }
+
+    fn too_many_lines(&self) -> Refusal {
+        let detail = format!("a cart has at most {} lines", self.limits.lines_max);
+        Refusal::new("too-many-lines", detail)
     }
 
     fn quantity_of(&self, sku: &Sku) -> i64 {

@@ -321,3 +321,34 @@ fn a_cart_that_became_an_order_is_not_abandoned() {
     stage.deadline = Some(due);
     assert_eq!(stage.pass_deadline(), [""; 0]);
 }
+
+#[test]
+fn lines_that_a_full_cart_has_no_place_for_go_back_to_the_cart_that_gave_them() {
+    let mut guest = Stage::new("guest");
+    for sku in ["known", "first", "second"] {
+        guest.add(sku, 2);
+    }
+    guest.merge_into("user");
+    let given = guest.sent.remove(0);
+    let mut user = Stage::new("user");
+    user.add("known", 1);
+    let others = CartLimits::default().lines_max - 2;
+    for number in 0..others {
+        user.add(&format!("other-{number}"), 1);
+    }
+    assert_eq!(user.hear(&given), ["cart.merged"]);
+    assert_eq!(user.lines().len(), CartLimits::default().lines_max);
+    assert_eq!(user.lines().first(), Some(&("known", 2)));
+    assert_eq!(user.lines().last(), Some(&("first", 2)));
+    for back in user.sent.drain(..) {
+        guest.hear(&back);
+    }
+    assert_eq!(guest.lines(), [("second", 2)]);
+    guest.merge_into("user");
+    let given = guest.sent.remove(0);
+    assert_eq!(user.hear(&given), ["too-many-lines"]);
+    for back in user.sent.drain(..) {
+        guest.hear(&back);
+    }
+    assert_eq!(guest.lines(), [("second", 2)]);
+}

@@ -19,7 +19,7 @@ use millrace_avro::keys::{PaymentId, RefundId, ReservationId, Sku};
 use millrace_avro::money::{Money, MoneyError, in_currency};
 
 use super::OrderEffect;
-use super::guard::refundable;
+use super::guard::{kept, refundable};
 use super::run::Run;
 use super::ship::{all_that_is_left, count_shipped, left, lost, take};
 use super::view::status_name;
@@ -285,7 +285,8 @@ impl Run<'_> {
     /// Gives back what is owed, as far as it has been taken: a capture may still be under way.
     ///
     /// What is owed follows from the refunds that the payments know, so what has failed or was
-    /// refused is owed again. Until a refund is known, asking again repeats its id.
+    /// refused is owed again. Until a refund is known, asking again repeats its id. What somebody
+    /// has refunded by hand before counts: what is kept stays worth what has left and will leave.
     pub(super) fn refund_owed(&mut self) {
         let promised = self.order.refund_promised_minor;
         let Some(standing) = self.order.payments.as_ref().filter(|_| promised > 0) else {
@@ -295,7 +296,10 @@ impl Run<'_> {
         let number = known.len();
         let given = known.iter().filter(|r| r.status != RefundStatus::Failed);
         let given: i64 = given.map(|refund| refund.amount.minor).sum();
-        let minor = (promised - given).min(refundable(standing));
+        let sold = self.order.totals.total.minor - promised;
+        let minor = (promised - given)
+            .min(kept(standing) - sold)
+            .min(refundable(standing));
         if minor <= 0 {
             return;
         }

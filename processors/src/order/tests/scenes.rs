@@ -339,6 +339,22 @@ fn a_part_that_is_refunded_leaves_the_rest_to_be_shipped() {
 }
 
 #[test]
+fn what_was_refunded_by_hand_is_not_refunded_again_when_the_rest_is_cancelled() {
+    let mut stage = confirmed();
+    stage.command(shipment("s1", &[("mug", 2)]));
+    // The lamp goes back by hand, in part and then whole, before its buyer cancels it.
+    stage.payments(&[(A::PartiallyRefunded, 3700, 2000)]);
+    let mut whole = stage.clone();
+    let told = stage.command(cancel());
+    assert!(told.contains(&"payment.refund".to_owned()), "{told:?}");
+    assert_eq!(stage.refunds.last().unwrap().amount, euro(500));
+    whole.payments(&[(A::PartiallyRefunded, 3700, 2500)]);
+    let told = whole.command(cancel());
+    assert!(!told.contains(&"payment.refund".to_owned()), "{told:?}");
+    assert_eq!(whole.order().refund_promised_minor, 2500);
+}
+
+#[test]
 fn a_commit_under_way_when_the_rest_is_cancelled_is_released() {
     let mut stage = awaiting_payment();
     stage.payments(&[(A::Captured, 3700, 0)]);
