@@ -25,3 +25,4 @@ mod relay;
 pub mod seed;
 pub mod serve;
 pub mod sql;
+mod unfinished;

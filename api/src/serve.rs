@@ -33,6 +33,7 @@ use crate::registry_http;
 use crate::relay;
 use crate::seed;
 use crate::sql::Sql;
+use crate::unfinished;
 
 /// The largest budget of memory for stores.
 const STATE_BYTES_MAX: u64 = 512 << 20;
@@ -119,6 +120,7 @@ impl Instance {
         ground: Ground,
         outside: Outside,
     ) -> Result<Self> {
+        unfinished::refuse(&settings.data)?;
         metrics::recorder();
         let sql = open_sql(&settings).await?;
         let Started {

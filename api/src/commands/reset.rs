@@ -2,7 +2,7 @@
 //!
 //! A topology forgets its state and reads its input again from the first record that still exists.
 //! What it has published stays; it publishes the same again under the same ids, which do nothing a
-//! second time. A reset that is interrupted is repeated.
+//! second time. A reset that is cut off is repeated; until then, `serve` is refused.
 //!
 //! What is read again is all that a topology has to make its state of. Where retention has deleted the
 //! first records of an input, the state would come back without what they said; so that is refused
@@ -20,6 +20,7 @@ use millrace_streams::log::{
 
 use super::{alone, ground};
 use crate::config::Settings;
+use crate::unfinished;
 
 /// How a reset is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +62,17 @@ pub(super) fn reset(
     if !asked.yes {
         confirm(answers, out)?;
     }
+    let mut unfinished = unfinished::read(&settings.data)?;
+    let names = plan.applications.iter().map(|(name, _)| *name);
+    unfinished.extend(names.map(str::to_owned));
+    unfinished::write(&settings.data, &unfinished)?;
     for (name, topology) in &plan.applications {
         reset_application(&*ground.log, &state, name, topology)?;
-        writeln!(out, "`{name}` begins anew")?;
+        // Begun, it goes on, whether anybody reads or not.
+        writeln!(out, "`{name}` begins anew").ok();
+        unfinished.remove(*name);
     }
+    unfinished::write(&settings.data, &unfinished)?;
     for file in &plan.accounts {
         std::fs::remove_file(file).with_context(|| format!("`{}`", file.display()))?;
     }

@@ -1,9 +1,12 @@
 //! The commands that look into a market at rest, and the one that lets it begin anew.
 
-use std::io::Write as _;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Stdio;
 
+use millrace_api::commands;
+use millrace_api::config::{Command, Options, Settings};
 use millrace_avro::keys::Sku;
 use serde_json::{Value, json};
 
@@ -96,6 +99,55 @@ async fn a_reset_asks_and_lets_a_topology_begin_anew_and_nothing_else() {
 
     printed(folder, &["reset", "--yes", "--accounts"]);
     assert!(!folder.join("accounts.db").exists());
+}
+
+/// Where a reset ends that has begun: behind its first topology.
+struct CutOff;
+
+impl Write for CutOff {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        assert!(
+            !String::from_utf8_lossy(bytes).contains("begins anew"),
+            "cut off"
+        );
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_that_was_cut_off_is_repeated_before_anything_runs() {
+    let folder = market_with_stock().await;
+    let folder = folder.path();
+    let options = Options {
+        data: Some(folder.to_owned()),
+        only: Some(vec!["carts".to_owned(), "inventory".to_owned()]),
+        ..Options::default()
+    };
+    let settings = Settings::from_options(options).expect("settings");
+    let reset = Command::Reset {
+        yes: true,
+        accounts: false,
+        lose_history: false,
+    };
+    let cut_off = || commands::run(reset, &settings, &mut CutOff);
+    assert!(catch_unwind(AssertUnwindSafe(cut_off)).is_err());
+
+    let serve = || refusal(&run(folder, &["serve", "--listen", "127.0.0.1:0"]));
+    let refused = serve();
+    let says = "a reset was cut off; repeat it: `millrace reset --only carts,inventory`";
+    assert!(refused.contains(says), "{refused}");
+    printed(folder, &["reset", "--yes", "--only", "inventory"]);
+    let refused = serve();
+    assert!(
+        refused.contains("`millrace reset --only carts`"),
+        "{refused}"
+    );
+    printed(folder, &["reset", "--yes", "--only", "carts"]);
+    assert!(!folder.join("reset-unfinished").exists());
 }
 
 #[test]
