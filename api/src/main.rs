@@ -99,6 +99,10 @@ fn serve(settings: Settings) -> Result<()> {
     settings.check_serving()?;
     // A name that nobody knows is refused before anything is made.
     settings.entries()?;
+    // Each segment of the log is an open file, and each connection.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the number of open files stays limited as it was");
+    }
     tokio::runtime::Runtime::new()?.block_on(async {
         // Before anything is made: an address that is taken stays taken.
         let socket = bind(settings.listen)?;
@@ -124,6 +128,9 @@ fn serve(settings: Settings) -> Result<()> {
             failure = instance.failed() => Some(failure),
         };
         let stopped = instance.stop().await.context("shutdown");
+        if failure.is_none() && stopped.is_ok() {
+            say("stopped");
+        }
         failure.map_or(stopped, Err)
     })
 }

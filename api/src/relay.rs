@@ -50,6 +50,7 @@ async fn relay(app: &App, mailer: &dyn Mailer) -> Result<(), RelayError> {
         }
     }
     send_waiting(&app.sql, mailer).await?;
+    app.accounts.forget_expired().await?;
     app.idempotency().forget_old().await?;
     Ok(())
 }

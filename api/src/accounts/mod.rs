@@ -225,10 +225,10 @@ impl Accounts {
         password: String,
         cause: &Cause,
     ) -> Result<(User, Session), AccountError> {
-        let found = self.store.by_email(&email.trim().to_lowercase()).await?;
+        let found = self.of_address(email).await?;
         let hash = found.as_ref().map(|(_, hash)| hash.clone());
         let right = self.passwords.verify(password, hash).await?;
-        let Some((user, _)) = found.filter(|_| right) else {
+        let Some((user, hash)) = found.filter(|_| right) else {
             return Err(AccountError::InvalidCredentials);
         };
         let signed_in = UserSignedIn {
@@ -236,6 +236,11 @@ impl Accounts {
             guest_id: None,
         };
         let mut transaction = self.sql.begin().await?;
+        // It takes a while to check a password: it may be another by now.
+        let id = &user.user_id;
+        if !self.store.hold(&mut transaction, id, &hash).await? {
+            return Err(AccountError::InvalidCredentials);
+        }
         let session = self.sessions.begin(&mut transaction, &user.user_id).await?;
         let fact = UserFact::SignedIn(signed_in);
         self.outbox
@@ -270,7 +275,7 @@ impl Accounts {
     /// # Errors
     /// When the database fails.
     pub async fn request_reset(&self, email: &str) -> Result<(), AccountError> {
-        let Some((user, _)) = self.store.by_email(&email.trim().to_lowercase()).await? else {
+        let Some((user, _)) = self.of_address(email).await? else {
             return Ok(());
         };
         let token = clock::random_token();
@@ -284,6 +289,22 @@ impl Accounts {
         transaction.commit().await?;
         self.outbox.wake();
         Ok(())
+    }
+
+    /// Forgets what was not used in its time; to be called now and then. Answers how many tokens.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_expired(&self) -> Result<u64, AccountError> {
+        self.store.forget_expired(clock::now()).await
+    }
+
+    /// The account of a mail address, with its password's hash. What can be no address has none.
+    async fn of_address(&self, email: &str) -> Result<Option<(User, String)>, AccountError> {
+        match rules::is_email(email) {
+            true => self.store.by_email(&email.trim().to_lowercase()).await,
+            false => Ok(None),
+        }
     }
 
     /// Sets a new password, and ends every session of the account.

@@ -76,6 +76,7 @@ impl Sessions {
     pub(super) async fn rotate(&self, token: &str) -> Result<(UserId, Session), AccountError> {
         let (digest, now) = (digest(token), clock::now().as_millis());
         let mut transaction = self.sql.begin().await?;
+        hold_owner(&mut transaction, &digest).await?;
         let used = sqlx::query(
             "UPDATE refresh_tokens SET used_at_ms = $2 \
              WHERE hash = $1 AND used_at_ms IS NULL AND expires_at_ms > $2 \
@@ -86,8 +87,8 @@ impl Sessions {
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(used) = used else {
-            drop(transaction);
-            self.end(token).await?;
+            end(&mut transaction, &digest).await?;
+            transaction.commit().await?;
             return Err(AccountError::InvalidCredentials);
         };
         let user = user_id(used.try_get(0)?)?;
@@ -100,13 +101,10 @@ impl Sessions {
 
     /// Ends the session of `token`, if there is one.
     pub(super) async fn end(&self, token: &str) -> Result<(), AccountError> {
-        sqlx::query(
-            "DELETE FROM refresh_tokens \
-             WHERE session IN (SELECT session FROM refresh_tokens WHERE hash = $1)",
-        )
-        .bind(digest(token))
-        .execute(self.sql.pool())
-        .await?;
+        let (digest, mut transaction) = (digest(token), self.sql.begin().await?);
+        hold_owner(&mut transaction, &digest).await?;
+        end(&mut transaction, &digest).await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -122,4 +120,28 @@ impl Sessions {
             .await?;
         Ok(())
     }
+}
+
+/// Holds the account of a token until `on` ends: whoever ends its sessions comes before or after, and
+/// not while one of them is continued.
+async fn hold_owner(on: &mut Connection, digest: &str) -> Result<(), AccountError> {
+    sqlx::query(
+        "UPDATE users SET password_hash = password_hash \
+         WHERE id IN (SELECT user_id FROM refresh_tokens WHERE hash = $1)",
+    )
+    .bind(digest)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+async fn end(on: &mut Connection, digest: &str) -> Result<(), AccountError> {
+    sqlx::query(
+        "DELETE FROM refresh_tokens \
+         WHERE session IN (SELECT session FROM refresh_tokens WHERE hash = $1)",
+    )
+    .bind(digest)
+    .execute(on)
+    .await?;
+    Ok(())
 }

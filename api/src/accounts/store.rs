@@ -78,6 +78,23 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// Holds the account until `on` ends, if its password still has this hash.
+    pub(super) async fn hold(
+        &self,
+        on: &mut Connection,
+        user: &UserId,
+        hash: &str,
+    ) -> Result<bool, AccountError> {
+        let held = sqlx::query(
+            "UPDATE users SET password_hash = password_hash WHERE id = $1 AND password_hash = $2",
+        )
+        .bind(user.as_str())
+        .bind(hash)
+        .execute(on)
+        .await?;
+        Ok(held.rows_affected() == 1)
+    }
+
     pub(super) async fn set_password(
         &self,
         on: &mut Connection,
@@ -106,6 +123,22 @@ impl Store {
             .execute(on)
             .await?;
         Ok(())
+    }
+
+    /// Forgets the reset and refresh tokens that were not used in their time.
+    pub(super) async fn forget_expired(&self, now: Timestamp) -> Result<u64, AccountError> {
+        let mut forgotten = 0;
+        for delete in [
+            "DELETE FROM reset_tokens WHERE expires_at_ms <= $1",
+            "DELETE FROM refresh_tokens WHERE expires_at_ms <= $1",
+        ] {
+            let deleted = sqlx::query(delete)
+                .bind(now.as_millis())
+                .execute(self.sql.pool())
+                .await?;
+            forgotten += deleted.rows_affected();
+        }
+        Ok(forgotten)
     }
 
     /// Uses a reset token up: it, and every other of the same account, is gone afterwards.

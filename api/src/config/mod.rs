@@ -90,7 +90,7 @@ pub struct Limits {
     pub rate_limits: bool,
     /// Requests a minute, per client.
     pub requests_per_minute: u32,
-    /// Logins, registrations and resets a minute, per client.
+    /// Logins, registrations and resets a minute, per mail address.
     pub logins_per_minute: u32,
     /// Orders a minute, per client.
     pub checkouts_per_minute: u32,

@@ -104,7 +104,7 @@ options! {
     rate_limits: Switch = "MILLRACE_RATE_LIMITS" (value_name = "on|off", hide_possible_values = true);
     /// Requests a minute, per client: an account, or the address of guests [default: 6000].
     requests_per_minute: u32 = "MILLRACE_REQUESTS_PER_MINUTE" (value_name = "N");
-    /// Logins, registrations and resets a minute, per client [default: 20].
+    /// Logins, registrations and resets a minute, per mail address [default: 20].
     logins_per_minute: u32 = "MILLRACE_LOGINS_PER_MINUTE" (value_name = "N");
     /// Orders a minute, per client [default: 30].
     checkouts_per_minute: u32 = "MILLRACE_CHECKOUTS_PER_MINUTE" (value_name = "N");

@@ -55,13 +55,19 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
 /// The version that the client has seen, by `If-Match`; `None` when any will do.
 ///
 /// # Errors
-/// 412 for a tag that is none of ours, 428 when there is none and `required`.
+/// 412 for a tag that is none of ours, 428 when there is none and `required`, 400 for several.
 pub fn if_match(headers: &HeaderMap, required: bool) -> Result<Option<i64>> {
     let mut tags = tags(headers, &header::IF_MATCH);
-    match tags.next() {
-        None if required => Err(Kind::PreconditionRequired.into()),
-        None | Some("*") => Ok(None),
-        Some(tag) => {
+    match (tags.next(), tags.next()) {
+        (None, _) if headers.contains_key(header::IF_MATCH) => Err(Kind::VersionMismatch.into()),
+        (None, _) if required => Err(Kind::PreconditionRequired.into()),
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => {
+            let detail = "`If-Match` takes one tag, or `*`";
+            Err(Problem::new(Kind::Malformed).detail(detail))
+        }
+        (Some("*"), None) => Ok(None),
+        (Some(tag), None) => {
             let inner = tag.trim_matches('"');
             let version = inner
                 .split('-')
@@ -110,6 +116,11 @@ mod tests {
         assert_eq!(version("\"7-abc\"").unwrap(), Some(7));
         assert_eq!(version("*").unwrap(), None);
         assert_eq!(version("\"x\"").unwrap_err().kind, Kind::VersionMismatch);
+        let unreadable = HeaderValue::from_bytes(b"\"\xe9\"").unwrap();
+        let unreadable = HeaderMap::from_iter([(header::IF_MATCH, unreadable)]);
+        let refused = if_match(&unreadable, false).unwrap_err().kind;
+        assert_eq!(refused, Kind::VersionMismatch);
+        assert_eq!(version("\"3\", \"4\"").unwrap_err().kind, Kind::Malformed);
         let none = HeaderMap::new();
         assert_eq!(if_match(&none, false).unwrap(), None);
         assert_eq!(

@@ -4,8 +4,10 @@
 //! The claim on (principal, route, key) is a row in SQL, so it survives a restart and holds for all
 //! instances. The work runs to its end even if the client goes away. An answer of 500 or more
 //! gives the claim back; so does a process that died, at its next start, or after a time if it does
-//! not come back. Work that is then done again is told so, finds the ids that it derives from
-//! the key, and so changes nothing.
+//! not come back. Work that is then done again is told so, makes the same ids, and so changes nothing.
+//!
+//! An answer is remembered for a time. A key that comes back after it is a new one, whose work makes
+//! other ids: nobody is answered with what another body has done.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +46,9 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CLAIM_TTL: Duration = Duration::from_secs(10);
 /// How often a claim is renewed in its time.
 const RENEWALS: u32 = 4;
+/// How long a key is kept whose work came to no answer, if answers are not kept for longer: what it
+/// has appended may have taken effect, and a repetition must find that.
+const UNANSWERED_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The claim of nobody: it was given back, by work that may have taken effect or not.
 const NOBODY: &str = "";
 
@@ -74,6 +79,28 @@ pub enum Attempt {
     First,
     /// It was, and came to no answer: what it has appended may take effect, or have done so.
     Repeated,
+}
+
+/// Work that is done once, and the ids that it makes.
+#[derive(Clone, Debug)]
+pub struct Once {
+    seed: EventId,
+    /// Whether it was begun before.
+    pub attempt: Attempt,
+}
+
+impl Once {
+    fn fresh() -> Self {
+        Self {
+            seed: EventId::random(),
+            attempt: Attempt::First,
+        }
+    }
+
+    /// The id of number `index` of type `what`: the same for each repetition.
+    pub fn id(&self, what: &str, index: u32) -> EventId {
+        EventId::derive(&self.seed, what, index)
+    }
 }
 
 /// The body of a request that must have a key, and of one that may.
@@ -144,42 +171,18 @@ fn key(headers: &HeaderMap) -> Result<Option<String>> {
 }
 
 impl Intent {
-    /// The id of number `index` of type `what` that this request makes: the same for each
-    /// repetition, fresh without a key.
-    pub fn id(&self, what: &str, index: u32) -> EventId {
-        match &self.key {
-            Some(key) => {
-                let cause = format!("{}\n{}\n{key}", self.principal, self.route);
-                EventId::derive(&EventId::new(cause), what, index)
-            }
-            None => EventId::random(),
-        }
-    }
-
     /// Does `work` once, and answers every repetition as the first time.
     ///
     /// # Errors
     /// 409 while the first request is under way, 422 for another body.
-    pub async fn once<F, R>(self, work: F) -> Result<Response>
+    pub async fn once<W, F, R>(self, work: W) -> Result<Response>
     where
-        F: Future<Output = Result<R>> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.attempt(|_| work).await
-    }
-
-    /// As [`once`](Self::once), for work that has to know whether it was begun before.
-    ///
-    /// # Errors
-    /// As those of `once`.
-    pub async fn attempt<W, F, R>(self, work: W) -> Result<Response>
-    where
-        W: FnOnce(Attempt) -> F,
+        W: FnOnce(Once) -> F,
         F: Future<Output = Result<R>> + Send + 'static,
         R: IntoResponse,
     {
         let Some(key) = self.key.clone() else {
-            let work = work(Attempt::First);
+            let work = work(Once::fresh());
             return work.await.map(IntoResponse::into_response);
         };
         let id = format!("{}/{}", self.table.process, EventId::random());
@@ -190,8 +193,8 @@ impl Intent {
         };
         match claim.take().await? {
             Taken::Answered(response) => Ok(response),
-            Taken::Mine(attempt) => {
-                let work = work(attempt);
+            Taken::Mine(once) => {
+                let work = work(once);
                 // A client that goes away must not leave the work half done.
                 let task = tokio::spawn(within_current(async move {
                     let response = claim.held(work).await.into_response();
@@ -211,14 +214,15 @@ struct Claim {
 }
 
 enum Taken {
-    Mine(Attempt),
+    Mine(Once),
     Answered(Response),
 }
 
 impl Claim {
     async fn take(&self) -> Result<Taken> {
-        if self.insert().await? {
-            return Ok(Taken::Mine(Attempt::First));
+        let once = Once::fresh();
+        if self.insert(&once.seed).await? {
+            return Ok(Taken::Mine(once));
         }
         let Some(row) = self.find().await? else {
             // It was forgotten in this moment.
@@ -229,15 +233,19 @@ impl Claim {
         }
         match row.try_get::<Option<i64>, _>("status")? {
             Some(status) => replay(status, &row).map(Taken::Answered),
-            None if self.inherit(&row).await? => Ok(Taken::Mine(Attempt::Repeated)),
+            None if self.inherit(&row).await? => Ok(Taken::Mine(Once {
+                seed: EventId::new(row.try_get::<&str, _>("seed")?),
+                attempt: Attempt::Repeated,
+            })),
             None => Err(in_flight()),
         }
     }
 
-    async fn insert(&self) -> Result<bool> {
+    async fn insert(&self, seed: &EventId) -> Result<bool> {
         let inserted = sqlx::query(
-            "INSERT INTO idempotency (principal, route, key, body_hash, claim, claimed_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            "INSERT INTO idempotency \
+             (principal, route, key, body_hash, claim, claimed_at_ms, seed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
         )
         .bind(&*self.intent.principal)
         .bind(&*self.intent.route)
@@ -245,6 +253,7 @@ impl Claim {
         .bind(&*self.intent.body_hash)
         .bind(&*self.id)
         .bind(clock::now().as_millis())
+        .bind(seed.as_str())
         .execute(self.intent.table.sql.pool())
         .await?;
         Ok(inserted.rows_affected() == 1)
@@ -252,7 +261,7 @@ impl Claim {
 
     async fn find(&self) -> Result<Option<Row>> {
         let found = sqlx::query(
-            "SELECT body_hash, claim, claimed_at_ms, status, headers, body FROM idempotency \
+            "SELECT body_hash, claim, claimed_at_ms, seed, status, headers, body FROM idempotency \
              WHERE principal = $1 AND route = $2 AND key = $3",
         )
         .bind(&*self.intent.principal)
@@ -424,11 +433,15 @@ impl Idempotency {
     /// # Errors
     /// When the database does not answer.
     pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
-        let before = (clock::now() - self.ttl).as_millis();
-        let deleted = sqlx::query("DELETE FROM idempotency WHERE claimed_at_ms < $1")
-            .bind(before)
-            .execute(self.sql.pool())
-            .await?;
+        let now = clock::now();
+        let deleted = sqlx::query(
+            "DELETE FROM idempotency \
+             WHERE claimed_at_ms < $1 AND (status IS NOT NULL OR claimed_at_ms < $2)",
+        )
+        .bind((now - self.ttl).as_millis())
+        .bind((now - self.ttl.max(UNANSWERED_TTL)).as_millis())
+        .execute(self.sql.pool())
+        .await?;
         Ok(deleted.rows_affected())
     }
 }
@@ -469,18 +482,49 @@ mod tests {
             begin.send(()).unwrap();
             std::future::pending::<Result<StatusCode>>().await
         };
-        let dies = tokio::spawn(intent(table.clone()).once(work));
+        let dies = tokio::spawn(intent(table.clone()).once(|_| work));
         begun.await.unwrap();
         dies.abort();
         assert_eq!(other.give_back_own().await.unwrap(), 0);
         let again = async || {
             intent(other.clone())
-                .once(async { Ok(StatusCode::OK) })
+                .once(|_| async { Ok(StatusCode::OK) })
                 .await
         };
         assert_eq!(again().await.unwrap_err().kind, Kind::InFlight);
         assert_eq!(table.give_back_own().await.unwrap(), 1);
         assert_eq!(again().await.unwrap().status(), 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_is_a_new_one_once_its_answer_is_forgotten_and_none_without_an_answer_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = table(folder.path()).await;
+        table.ttl = Duration::ZERO;
+        let made = async |fails: bool| {
+            let (tell, told) = oneshot::channel();
+            let work = |once: Once| async move {
+                tell.send((once.id("order", 0), once.attempt)).unwrap();
+                match fails {
+                    true => Err(Problem::new(Kind::Internal)),
+                    false => Ok(StatusCode::CREATED),
+                }
+            };
+            intent(table.clone()).once(work).await.ok();
+            // What is older than no time at all: this moment is over.
+            let began = clock::now();
+            while clock::now() <= began {
+                tokio::task::yield_now().await;
+            }
+            table.forget_old().await.unwrap();
+            told.await.unwrap()
+        };
+        let (first, attempt) = made(true).await;
+        assert_eq!(attempt, Attempt::First);
+        assert_eq!(made(false).await, (first.clone(), Attempt::Repeated));
+        let (other, attempt) = made(false).await;
+        assert_eq!(attempt, Attempt::First);
+        assert_ne!(other, first);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -496,9 +540,9 @@ mod tests {
             finished.await.unwrap();
             Ok(StatusCode::CREATED)
         };
-        let first = tokio::spawn(intent.clone().once(work));
+        let first = tokio::spawn(intent.clone().once(|_| work));
         begun.await.unwrap();
-        let again = async || intent.clone().once(async { Ok(StatusCode::OK) }).await;
+        let again = async || intent.clone().once(|_| async { Ok(StatusCode::OK) }).await;
         // Asked over and over, past the time that a claim lasts by itself.
         let asking = async {
             loop {

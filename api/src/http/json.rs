@@ -200,7 +200,7 @@ impl Checks {
         }
     }
 
-    /// Text of 1 to `chars_max` characters.
+    /// Text of 1 to `chars_max` characters, without control characters but for line ends and tabs.
     pub fn text(&mut self, pointer: &str, text: &str, chars_max: usize) {
         let fits = !text.trim().is_empty() && text.chars().count() <= chars_max;
         self.require(
@@ -209,6 +209,9 @@ impl Checks {
             "length",
             &format!("1 to {chars_max} characters"),
         );
+        let is_shown = !text.contains(|c: char| c.is_control() && !"\n\r\t".contains(c));
+        let message = "no control characters but line ends and tabs";
+        self.require(is_shown, pointer, "invalid", message);
     }
 
     /// The value, or a complaint that it could not be made.
@@ -302,7 +305,20 @@ mod tests {
         let mut checks = Checks::new();
         checks.text("/name", " ", 5);
         checks.value("/n", "x".parse::<u8>());
+        checks.text("/zero", "a\0b", 5);
+        checks.text("/lines", "a\n\tb", 5);
         let shown = format!("{:?}", checks.done().unwrap_err());
-        assert!(shown.contains("/name") && shown.contains("/n"), "{shown}");
+        for (pointer, is_wrong) in [
+            ("/name", true),
+            ("/n", true),
+            ("/zero", true),
+            ("/lines", false),
+        ] {
+            assert_eq!(
+                shown.contains(&format!("{pointer:?}")),
+                is_wrong,
+                "{pointer}: {shown}"
+            );
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use futures::stream;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -17,6 +19,10 @@ use crate::ports::{Place, ViewKey, Views, wait_for};
 
 /// How many streams are open at once.
 const STREAMS_MAX: usize = 1000;
+/// How many of them one client may have: an order on a few screens, and not all that there are.
+const STREAMS_PER_CLIENT_MAX: usize = 16;
+/// When a client that gets none may ask again.
+const RETRY_AFTER_S: u64 = 5;
 /// How long a stream waits for one change before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -24,6 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Streams {
     free: Arc<Semaphore>,
+    clients: Arc<DashMap<String, usize>>,
     closing: watch::Sender<bool>,
 }
 
@@ -31,6 +38,7 @@ impl Default for Streams {
     fn default() -> Self {
         Self {
             free: Arc::new(Semaphore::new(STREAMS_MAX)),
+            clients: Arc::default(),
             closing: watch::Sender::new(false),
         }
     }
@@ -56,7 +64,25 @@ struct State<F> {
     seen: Option<Place>,
     ended: bool,
     streams: Streams,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
+}
+
+/// The right to one open stream.
+struct Permit {
+    client: String,
+    clients: Arc<DashMap<String, usize>>,
+    _one_of_all: OwnedSemaphorePermit,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut open) = self.clients.entry(std::mem::take(&mut self.client)) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
+    }
 }
 
 impl Streams {
@@ -72,13 +98,32 @@ impl Streams {
         closing.wait_for(|closing| *closing).await.map(drop).ok();
     }
 
-    /// Sends what `look` finds, after each change of `key`, until the last. A client that has the
-    /// last already gets 204, which tells it not to come again.
+    fn permit(&self, client: &str) -> Result<Permit> {
+        let one_of_all = self.free.clone().try_acquire_owned();
+        let busy = |_| Problem::new(Kind::Unavailable).retry_after(RETRY_AFTER_S);
+        let one_of_all = one_of_all.map_err(busy)?;
+        let mut open = self.clients.entry(client.to_owned()).or_default();
+        if *open >= STREAMS_PER_CLIENT_MAX {
+            let detail = format!("a client has at most {STREAMS_PER_CLIENT_MAX} open streams");
+            let problem = Problem::new(Kind::TooManyRequests).detail(detail);
+            return Err(problem.retry_after(RETRY_AFTER_S));
+        }
+        *open += 1;
+        Ok(Permit {
+            client: client.to_owned(),
+            clients: Arc::clone(&self.clients),
+            _one_of_all: one_of_all,
+        })
+    }
+
+    /// Sends to `client` what `look` finds, after each change of `key`, until the last. One that has
+    /// the last already gets 204, which tells it not to come again.
     ///
     /// # Errors
-    /// 503 when too many streams are open.
+    /// 429 when the client has too many streams open, 503 when all together have.
     pub fn open<F>(
         &self,
+        client: &str,
         views: Arc<dyn Views>,
         key: ViewKey,
         headers: &HeaderMap,
@@ -92,9 +137,7 @@ impl Streams {
         if over {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        let permit = self.free.clone().try_acquire_owned();
-        let busy = |_| Problem::new(Kind::Unavailable).retry_after(5);
-        let permit = permit.map_err(busy)?;
+        let permit = self.permit(client)?;
         let state = State {
             views,
             key,
@@ -157,4 +200,24 @@ fn last_event_id(headers: &HeaderMap) -> Option<Place> {
         partition: partition.parse().ok()?,
         offset: offset.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_has_all_the_streams() {
+        let streams = Streams::default();
+        let open = || streams.permit("ada");
+        let permits: Vec<_> = (0..STREAMS_PER_CLIENT_MAX)
+            .map(|_| open().unwrap())
+            .collect();
+        let refused = open().map(drop).unwrap_err();
+        assert_eq!(refused.kind, Kind::TooManyRequests);
+        streams.permit("eve").map(drop).unwrap();
+        drop(permits);
+        open().map(drop).unwrap();
+        assert!(streams.clients.is_empty(), "none is remembered");
+    }
 }

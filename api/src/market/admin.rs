@@ -22,7 +22,7 @@ use super::{App, Market, Router, accepted, catalogue, created, key};
 use crate::http::auth::{Admin, Client};
 use crate::http::etag::{if_match, versioned};
 use crate::http::extract::Path;
-use crate::http::idempotency::Idempotent;
+use crate::http::idempotency::{Idempotent, Once};
 use crate::http::json::{Checks, Json, MoneyBody, Object};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
@@ -92,21 +92,21 @@ async fn create(
     Idempotent { body, intent }: Idempotent<ProductBody, false>,
 ) -> Result<Response> {
     let mut checks = Checks::new();
-    let id = body
-        .id
-        .clone()
-        .unwrap_or_else(|| format!("prd_{}", intent.id("product", 0)));
-    let id = checks.value("/id", ProductId::new(&id));
+    let named = body.id.as_deref().map(ProductId::new);
+    let named = named.and_then(|id| checks.value("/id", id));
     let draft = draft(&mut checks, body);
     if let Some(draft) = &draft {
         check_category(&app, &mut checks, &draft.category_id);
     }
     checks.done()?;
-    let (Some(product_id), Some(draft)) = (id, draft) else {
-        return Err(Kind::InvalidFields.into());
-    };
-    let command_id = intent.id("product.create", 0);
-    let work = async move {
+    let draft = draft.ok_or(Kind::InvalidFields)?;
+    let work = async move |once: Once| {
+        let product_id = match named {
+            Some(id) => id,
+            None => ProductId::new(&format!("prd_{}", once.id("product", 0)))
+                .map_err(|_| Problem::new(Kind::Internal))?,
+        };
+        let command_id = once.id("product.create", 0);
         let command = CreateProduct {
             product_id: product_id.clone(),
             draft,
@@ -306,15 +306,18 @@ async fn create_category(
     Admin(client): Admin,
     Idempotent { body, intent }: Idempotent<CategoryBody, false>,
 ) -> Result<Response> {
-    let id = body
-        .id
-        .clone()
-        .unwrap_or_else(|| format!("cat_{}", intent.id("category", 0)));
-    let put = category(&id, body)?;
-    let command_id = intent.id("category.put", 0);
-    intent
-        .once(async move { ask_put(&app, &client, command_id, put, true).await })
-        .await
+    let named = body.id.clone();
+    let (named, put) = category(named.as_deref(), body)?;
+    let work = async move |once: Once| {
+        let id = match named {
+            Some(id) => id,
+            None => CategoryId::new(&format!("cat_{}", once.id("category", 0)))
+                .map_err(|_| Problem::new(Kind::Internal))?,
+        };
+        let command_id = once.id("category.put", 0);
+        ask_put(&app, &client, command_id, put(id), true).await
+    };
+    intent.once(work).await
 }
 
 async fn put_category(
@@ -328,8 +331,9 @@ async fn put_category(
     let is_same = body.id.as_ref().is_none_or(|named| *named == id);
     checks.require(is_same, "/id", "mismatch", "the id of the address");
     checks.done()?;
-    let put = category(&id, body)?;
-    ask_put(&app, &client, EventId::random(), put, false).await
+    let (id, put) = category(Some(&id), body)?;
+    let id = id.ok_or(Kind::InvalidFields)?;
+    ask_put(&app, &client, EventId::random(), put(id), false).await
 }
 
 async fn delete_category(
@@ -353,20 +357,28 @@ async fn delete_category(
     })
 }
 
-fn category(id: &str, body: CategoryBody) -> Result<PutCategory> {
+/// The id that a category is given, if any, and what makes the command of an id.
+fn category(
+    id: Option<&str>,
+    body: CategoryBody,
+) -> Result<(
+    Option<CategoryId>,
+    impl FnOnce(CategoryId) -> PutCategory + use<>,
+)> {
     let mut checks = Checks::new();
-    let category_id = checks.value("/id", CategoryId::new(id));
+    let id = id.map(CategoryId::new);
+    let id = id.and_then(|id| checks.value("/id", id));
     checks.text("/name", &body.name, NAME_CHARS_MAX);
     let parent = body.parent_id.as_deref().map(CategoryId::new);
     let parent_id = parent.and_then(|parent| checks.value("/parent_id", parent));
     checks.done()?;
-    let category_id = category_id.ok_or(Kind::InvalidFields)?;
-    Ok(PutCategory {
+    let put = move |category_id| PutCategory {
         category_id,
         name: body.name,
         parent_id,
         position: body.position,
-    })
+    };
+    Ok((id, put))
 }
 
 async fn ask_put(

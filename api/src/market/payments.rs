@@ -15,7 +15,7 @@ use super::{App, Market, Router, accepted, created, key};
 use crate::http::auth::Admin;
 use crate::http::etag::versioned;
 use crate::http::extract::Path;
-use crate::http::idempotency::Idempotent;
+use crate::http::idempotency::{Idempotent, Once};
 use crate::http::json::{Checks, MoneyBody, Raw};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
@@ -58,20 +58,20 @@ async fn refund(
     checks.require(fits, "/amount/currency", "currency", &format!("{currency}"));
     checks.text("/reason", &body.reason, REASON_CHARS_MAX);
     checks.done()?;
-    let refund_id = RefundId::new(&format!("ref_{}", intent.id("refund", 0)));
-    let refund_id = refund_id.map_err(|_| Problem::new(Kind::Internal))?;
-    let command_id = intent.id("payment.refund", 0);
-    let refund = RefundPayment {
-        order_id: payment.order_id.clone(),
-        refund_id,
-        payment_id: Some(id.clone()),
-        amount,
-        reason: body.reason,
+    let ask = async move |once: Once| {
+        let refund_id = RefundId::new(&format!("ref_{}", once.id("refund", 0)));
+        let refund = RefundPayment {
+            order_id: payment.order_id.clone(),
+            refund_id: refund_id.map_err(|_| Problem::new(Kind::Internal))?,
+            payment_id: Some(id),
+            amount,
+            reason: body.reason,
+        };
+        let command_id = once.id("payment.refund", 0);
+        let meta = request::current().command(command_id, client.user.as_str());
+        ask_refund(&app, meta, &payment, refund).await
     };
-    let meta = request::current().command(command_id, client.user.as_str());
-    intent
-        .once(async move { ask_refund(&app, meta, &payment, refund).await })
-        .await
+    intent.once(ask).await
 }
 
 async fn ask_refund(

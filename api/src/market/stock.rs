@@ -85,10 +85,12 @@ async fn adjust(
         delta: body.delta,
         reason: body.reason,
     };
-    let id = intent.id("inventory.adjust", 0);
-    let meta = request::current().command(id, client.user.as_str());
     intent
-        .once(async move { ask_adjust(&app, meta, adjust).await })
+        .once(|once| async move {
+            let id = once.id("inventory.adjust", 0);
+            let meta = request::current().command(id, client.user.as_str());
+            ask_adjust(&app, meta, adjust).await
+        })
         .await
 }
 

@@ -147,6 +147,8 @@ async fn money_that_comes_after_the_end_of_an_order_goes_back() {
     .await;
     // The gateway answers after three seconds: one order is cancelled before, one has expired.
     let (ada, cancelled) = market.place("ada@example.com", "pm_slow").await;
+    let is_charged = async || (market.kept(&admin, &cancelled).await > 0).then_some(());
+    until("a charge", is_charged).await;
     let path = format!("/api/orders/{}/cancel", cancelled["id"].as_str().unwrap());
     let cancel = market.put(&path, &json!({ "reason": "too slow" }));
     expect(cancel.bearer_auth(&ada), 200).await;

@@ -13,7 +13,7 @@
 //! assert!(secret.verify(&header, b"{ }", now, TOLERANCE).is_err());
 //! ```
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
@@ -28,6 +28,9 @@ pub const SIGNATURE: &str = "Millrace-Signature";
 /// How far the time of a signature may be from the receiver's: a day, because a webhook that comes
 /// late is as welcome as any, and one that comes twice changes nothing.
 pub const TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many signatures one header may carry: one, or two while a secret is exchanged, and some to
+/// spare.
+const SIGNATURES_MAX: usize = 8;
 
 /// What a gateway and the market share.
 #[derive(Clone)]
@@ -70,15 +73,11 @@ impl Secret {
     /// The header that goes with a body.
     pub fn sign(&self, now: Timestamp, body: &[u8]) -> String {
         let seconds = now.as_millis().div_euclid(1_000);
-        let mut header = format!("t={seconds},v1=");
-        for byte in self.mac(seconds, body).finalize().into_bytes() {
-            // Writing to a `String` cannot fail.
-            write!(header, "{byte:02x}").ok();
-        }
-        header
+        let signature = self.mac(seconds, body).finalize().into_bytes();
+        format!("t={seconds},v1={}", hex::encode(signature))
     }
 
-    /// Checks a body against its header; of several signatures one has to match.
+    /// Checks a body against its header; of several signatures, 8 at most, one has to match.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -93,15 +92,19 @@ impl Secret {
         for part in header.split(',') {
             match part.trim().split_once('=') {
                 Some(("t", text)) => seconds = text.parse::<i64>().ok(),
-                Some(("v1", hex)) => signatures.push(bytes_of(hex).ok_or(VerifyError::Malformed)?),
+                Some(("v1", _)) if signatures.len() == SIGNATURES_MAX => {
+                    return Err(VerifyError::Malformed);
+                }
+                Some(("v1", text)) => signatures.push(signature(text)?),
                 // Signatures of schemes to come.
                 Some(_) => {}
                 None => return Err(VerifyError::Malformed),
             }
         }
         let seconds = seconds.ok_or(VerifyError::Malformed)?;
+        let mac = self.mac(seconds, body);
         // The comparison takes the same time whatever the signature.
-        let matches = |signature: &Vec<u8>| self.mac(seconds, body).verify_slice(signature).is_ok();
+        let matches = |signature: &[u8; 32]| mac.clone().verify_slice(signature).is_ok();
         if !signatures.iter().any(matches) {
             return Err(VerifyError::Mismatch);
         }
@@ -142,11 +145,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = hex.chars().map(|digit| digit.to_digit(16)).collect();
-    let (pairs, rest) = digits.as_ref()?.as_chunks::<2>();
-    let byte = |pair: &[u32; 2]| u8::try_from(pair[0] * 16 + pair[1]).ok();
-    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
+fn signature(text: &str) -> Result<[u8; 32], VerifyError> {
+    let mut bytes = [0; 32];
+    let decoded = hex::decode_to_slice(text, &mut bytes);
+    decoded.map(|()| bytes).map_err(|_| VerifyError::Malformed)
 }
 
 #[cfg(test)]
@@ -195,6 +197,15 @@ mod tests {
         ] {
             assert!(verify(header, NOW).is_err(), "{header}");
         }
+    }
+
+    #[test]
+    fn no_header_makes_its_receiver_work_for_long() {
+        let wrong = format!(",v1={}", "00".repeat(32));
+        let header = |number| format!("t=1700000000{}", wrong.repeat(number));
+        assert_eq!(verify(&header(8), NOW), Err(VerifyError::Mismatch));
+        assert_eq!(verify(&header(9), NOW), Err(VerifyError::Malformed));
+        assert_eq!(verify("t=1700000000,v1=", NOW), Err(VerifyError::Malformed));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{seen, shown, turn};
 use crate::clock;
 use crate::http::auth::Client;
-use crate::http::idempotency::{Attempt, Idempotent, Intent};
+use crate::http::idempotency::{Attempt, Idempotent, Once};
 use crate::http::json::{Checks, MoneyBody};
 use crate::http::limits::Class;
 use crate::http::prefer::Wait;
@@ -62,14 +62,8 @@ pub(super) async fn place(
     checks.done()?;
     let wait = Wait::of(&headers, app.settings.times.wait_max);
     intent
-        .clone()
-        .attempt(|attempt| async move {
-            let asked = Asked {
-                body,
-                intent,
-                attempt,
-                wait,
-            };
+        .once(|once| async move {
+            let asked = Asked { body, once, wait };
             order(&app, &client, asked).await
         })
         .await
@@ -78,25 +72,19 @@ pub(super) async fn place(
 /// An order that is asked for.
 struct Asked {
     body: NewOrder,
-    intent: Intent,
-    attempt: Attempt,
+    once: Once,
     wait: Wait,
 }
 
 async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> {
-    let Asked {
-        body,
-        intent,
-        attempt,
-        wait,
-    } = asked;
-    let id = order_id(&intent)?;
+    let Asked { body, once, wait } = asked;
+    let id = order_id(&once)?;
     let location = format!("/api/orders/{id}");
     let mut pending = json!({ "id": id, "status": "pending" });
     // A repetition after a crash finds the order made, and the cart empty.
     if app.views.order(&id).is_none() {
         turn::take(app, &client.user, &id).await?;
-        let (placed, denied) = match (placed(app, client, &id, body).await, attempt) {
+        let (placed, denied) = match (placed(app, client, &id, body).await, once.attempt) {
             (Ok((placed, priced)), _) => {
                 pending = begun(&id, &priced);
                 (placed, None)
@@ -109,7 +97,7 @@ async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> 
                 (question(client, &id, app.settings.currency), Some(problem))
             }
         };
-        let meta = request::current().command(intent.id("order.placed", 0), client.user.as_str());
+        let meta = request::current().command(once.id("order.placed", 0), client.user.as_str());
         let message = Message::Order(id.clone(), OrderCommand::Placed(placed));
         if wait == Wait::No && denied.is_none() {
             app.give(meta, message).await?;
@@ -156,8 +144,8 @@ fn begun(id: &OrderId, priced: &Priced) -> Value {
 }
 
 /// The order's id follows from the key: one order per key, whatever happens to the answer.
-fn order_id(intent: &Intent) -> Result<OrderId> {
-    let id = format!("ord_{}", intent.id("order", 0));
+fn order_id(once: &Once) -> Result<OrderId> {
+    let id = format!("ord_{}", once.id("order", 0));
     OrderId::new(&id).map_err(|_| Kind::Internal.into())
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{decide, reached, visible};
 use crate::http::auth::Admin;
 use crate::http::extract::Path;
-use crate::http::idempotency::Idempotent;
+use crate::http::idempotency::{Idempotent, Once};
 use crate::http::json::{Checks, Object};
 use crate::http::problem::{Kind, Problem, Result};
 use crate::http::request;
@@ -76,18 +76,19 @@ pub(super) async fn ship(
         }));
     }
     checks.done()?;
-    let shipment_id = ShipmentId::new(&format!("shp_{}", intent.id("shipment", 0)));
-    let request = OrderShipmentRequested {
-        order_id: id,
-        shipment_id: shipment_id.map_err(|_| Problem::new(Kind::Internal))?,
-        items,
-        tracking: body.tracking,
+    let ask = async move |once: Once| {
+        let shipment_id = ShipmentId::new(&format!("shp_{}", once.id("shipment", 0)));
+        let request = OrderShipmentRequested {
+            order_id: id,
+            shipment_id: shipment_id.map_err(|_| Problem::new(Kind::Internal))?,
+            items,
+            tracking: body.tracking,
+        };
+        let command_id = once.id("order.shipment_requested", 0);
+        let meta = request::current().command(command_id, client.user.as_str());
+        ask_ship(&app, meta, request).await
     };
-    let command_id = intent.id("order.shipment_requested", 0);
-    let meta = request::current().command(command_id, client.user.as_str());
-    intent
-        .once(async move { ask_ship(&app, meta, request).await })
-        .await
+    intent.once(ask).await
 }
 
 async fn ask_ship(app: &Market, meta: Meta, request: OrderShipmentRequested) -> Result<Response> {

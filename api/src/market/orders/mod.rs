@@ -200,6 +200,7 @@ async fn progress(
     let id: OrderId = key(&id)?;
     visible(&app, &client, &id)?;
     let (views, order) = (app.views.clone(), id.clone());
+    let user = client.user.clone();
     let look = move || {
         let Seen { view, at } = views.order(&order)?;
         let mut body = serde_json::to_value(&*view).ok()?;
@@ -212,8 +213,9 @@ async fn progress(
             last: is_over(&view),
         })
     };
-    app.streams
-        .open(app.views.clone(), ViewKey::Order(id), &headers, look)
+    let views = app.views.clone();
+    let key = ViewKey::Order(id);
+    app.streams.open(user.as_str(), views, key, &headers, look)
 }
 
 /// Whether nothing more is expected of an order.
