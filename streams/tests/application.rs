@@ -69,10 +69,10 @@ fn gate(folder: &tempfile::TempDir, seats: usize) -> (Arc<Watched>, Arc<Gate>, R
     (watched(log, gate.clone()), gate, questions)
 }
 
-fn start(log: &Arc<Watched>) -> Result<Streams, Error> {
+fn start(log: &Arc<Watched>, stream_threads: usize) -> Result<Streams, Error> {
     let topology = Topology::define("copy", |t| t.stream(WORDS).to(COPY));
     let mut config = StreamsConfig::default();
-    config.stream_threads = 2;
+    config.stream_threads = stream_threads;
     Streams::builder(&topology.expect("the topology is sound"))
         .config(config)
         .start(log.clone(), StateDir::in_memory())
@@ -82,7 +82,7 @@ fn start(log: &Arc<Watched>) -> Result<Streams, Error> {
 fn an_application_runs_when_each_thread_knows_its_tasks_and_not_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let (log, gate, questions) = gate(&folder, 2);
-    let application = start(&log).expect("started");
+    let application = start(&log, 2).expect("started");
     for _ in 0..20 {
         questions.recv().expect("the threads ask");
     }
@@ -98,17 +98,20 @@ fn an_application_runs_when_each_thread_knows_its_tasks_and_not_before() {
 struct Gone(AtomicUsize);
 
 impl Watch for Gone {
-    fn fetches(&self) -> Result<(), LogError> {
-        let partition = TopicPartition::new(WORDS.name(), 0);
-        let (wanted, start) = (0, 7);
-        let left = self.0.load(Ordering::SeqCst);
-        self.0.store(left.saturating_sub(1), Ordering::SeqCst);
-        match left {
-            0 => Ok(()),
-            _ => Err(LogError::OffsetOutOfRange {
-                partition,
-                wanted,
-                start,
+    fn fetches(&self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        let Some(partition) = partitions.first() else {
+            return Ok(());
+        };
+        let take_one = |left: usize| left.checked_sub(1);
+        let taken = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one);
+        match taken {
+            Err(_) => Ok(()),
+            Ok(_) => Err(LogError::OffsetOutOfRange {
+                partition: partition.clone(),
+                wanted: 0,
+                start: 7,
             }),
         }
     }
@@ -129,7 +132,7 @@ fn a_record_that_is_gone_stops_the_application_only_if_the_way_back_leads_to_it(
         let writer = log.writer("test").expect("a writer");
         let word = futures::executor::block_on(writer.append(word)).expect("appended");
         let log = watched(log, Arc::new(Gone(AtomicUsize::new(times))));
-        let application = start(&log).expect("started");
+        let application = start(&log, 1).expect("started");
         let has_ended = || match application.state() {
             ApplicationState::Failed(error) => Some(Err(error)),
             ApplicationState::Running => {
@@ -154,7 +157,7 @@ fn a_record_that_is_gone_stops_the_application_only_if_the_way_back_leads_to_it(
 fn a_start_that_fails_leaves_no_thread_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let (log, _gate, _questions) = gate(&folder, 1);
-    let refused = start(&log);
+    let refused = start(&log, 2);
     assert!(matches!(refused, Err(Error::Log(_))), "{refused:?}");
     assert_eq!(Arc::strong_count(&log), 1, "a thread holds the log");
 }

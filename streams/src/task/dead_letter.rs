@@ -16,7 +16,7 @@ use crate::task::timestamps::TimestampPolicy;
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// The room for headers that tell what was left out.
-const LEFT_OUT_BYTES: usize = 128;
+const LEFT_OUT_BYTES: usize = 192;
 
 /// Where dead letters go.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,12 @@ impl DeadLetters {
             }
         }
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        let mut room = bytes_max.saturating_sub(told.view().encoded().len() + LEFT_OUT_BYTES);
+        let own = record.headers.encoded().len();
+        let bytes = len(record.key) + own + len(record.value);
+        let mut room = bytes_max.saturating_sub(told.view().encoded().len());
+        if bytes > room {
+            room = room.saturating_sub(LEFT_OUT_BYTES);
+        }
         let mut fits = |part: &str, bytes: usize| {
             let fits = bytes <= room;
             room -= if fits { bytes } else { 0 };
@@ -69,9 +74,13 @@ impl DeadLetters {
             fits
         };
         let key = record.key.filter(|_| fits("key", len(record.key)));
-        let own = fits("headers", record.headers.encoded().len());
+        let keeps_own = fits("headers", own);
         let value = record.value.filter(|_| fits("value", len(record.value)));
-        let mut headers = HeaderList::from(if own { record.headers } else { Headers::EMPTY });
+        let mut headers = HeaderList::from(if keeps_own {
+            record.headers
+        } else {
+            Headers::EMPTY
+        });
         for (name, value) in told.view() {
             headers.set(name, value.unwrap_or_default());
         }

@@ -27,8 +27,8 @@ pub(crate) trait Watch: fmt::Debug + Send + Sync {
         false
     }
 
-    /// A member is about to fetch.
-    fn fetches(&self) -> Result<(), LogError> {
+    /// A member is about to fetch from these partitions.
+    fn fetches(&self, _partitions: &[TopicPartition]) -> Result<(), LogError> {
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Member for WatchedMember {
 
     fn fetch(&mut self, max_wait: Duration, into: &mut Vec<RecordBatch>) -> Result<(), LogError> {
         self.withhold()?;
-        self.watch.fetches()?;
+        self.watch.fetches(&self.assigned)?;
         self.member.fetch(max_wait, into)?;
         self.watch.fetched(into);
         Ok(())

@@ -76,8 +76,10 @@ impl Cleaner {
     pub(super) fn clean(&self) -> Result<(), LogError> {
         let _one_at_a_time = self.running.lock();
         self.shared.check()?;
-        let expired = expire(&self.shared);
-        self.clean_closed().and(expired)
+        match expire(&self.shared) {
+            Err(full @ LogError::Unavailable(_)) => self.clean_closed().and(Err(full)),
+            expired => expired.and_then(|()| self.clean_closed()),
+        }
     }
 
     fn clean_closed(&self) -> Result<(), LogError> {
@@ -310,7 +312,8 @@ fn runs(closed: &[Listed], uses: &Uses, segment_bytes: u64) -> Vec<Vec<Listed>> 
     let is_compacted = |one: &Listed| uses.is_compacted(one);
     let (dead, live): (Vec<_>, Vec<_>) = closed.iter().copied().partition(is_dead);
     let (compacted, others): (Vec<_>, Vec<_>) = live.into_iter().partition(is_compacted);
-    let mut runs: Vec<_> = dead.into_iter().map(|one| vec![one]).collect();
+    let mut runs = vec![dead];
+    runs.retain(|run| !run.is_empty());
     runs.extend(runs_of_neighbours(&compacted, uses, segment_bytes));
     runs.extend(runs_of_neighbours(&others, uses, segment_bytes));
     runs

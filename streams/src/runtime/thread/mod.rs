@@ -99,8 +99,8 @@ pub struct StreamThread {
     needs_rejoin: bool,
     panics: Panics,
     failures: Failures,
-    /// The last record that was to be read, and was gone.
-    gone: Option<(TopicPartition, Offset)>,
+    /// The records that were to be read next, and were gone.
+    gone: BTreeMap<TopicPartition, Offset>,
     /// True if the last fetch found nothing.
     drained: bool,
     /// True if a store is not warm yet: then there is always something to do.
@@ -144,7 +144,7 @@ impl StreamThread {
             needs_rejoin: false,
             panics: Panics::default(),
             failures: Failures::default(),
-            gone: None,
+            gone: BTreeMap::new(),
             drained: false,
             warms: false,
             last_tick: None,
@@ -208,7 +208,11 @@ impl StreamThread {
         let mut busy = self.follow_assignment()?;
         busy |= self.restore()?;
         if !self.epoch.is_whole() {
-            return Ok(Progress::Unavailable);
+            return Ok(if busy {
+                Progress::Busy
+            } else {
+                Progress::Unavailable
+            });
         }
         let now = self.shared.moment();
         busy |= self.fetch(now, busy)?;
@@ -230,6 +234,12 @@ impl StreamThread {
 
     /// Decides what an error means for the thread.
     fn handle(&mut self, error: Error) -> Result<Progress, Error> {
+        // What it has looked up may have been missing: it is done again when the tables are whole.
+        if error.task().is_some() && self.globals.epoch() != self.epoch {
+            tracing::warn!(%error, "task failed while a global table is read anew");
+            self.needs_recovery = true;
+            return Ok(Progress::Busy);
+        }
         if let Some(reason) = error.unavailable() {
             self.needs_recovery = true;
             let Some(task) = error.task() else {
@@ -237,7 +247,7 @@ impl StreamThread {
                 return Ok(Progress::Unavailable);
             };
             tracing::warn!(%reason, %task, "serde unavailable; the task waits");
-            self.panics.put_off(task, self.shared.moment().elapsed);
+            self.put_off(task);
             return Ok(Progress::Busy);
         }
         match error {
@@ -245,7 +255,7 @@ impl StreamThread {
                 partition, wanted, ..
             }) if !self.is_gone(&partition, wanted) => {
                 tracing::warn!(%partition, wanted, "the next record is gone; what is committed decides");
-                self.gone = Some((partition, wanted));
+                self.gone.insert(partition, wanted);
                 self.needs_recovery = true;
                 Ok(Progress::Busy)
             }
@@ -263,8 +273,7 @@ impl StreamThread {
     /// were deleted as processed, the way back ends the membership, or finds a later offset. If it
     /// leads to the same record again, that is lost.
     fn is_gone(&self, partition: &TopicPartition, wanted: Offset) -> bool {
-        let gone = self.gone.as_ref();
-        gone.is_some_and(|(known, at)| known == partition && *at == wanted)
+        self.gone.get(partition) == Some(&wanted)
     }
 
     // --- the way back
@@ -294,6 +303,7 @@ impl StreamThread {
         self.needs_recovery = false;
         self.target = None;
         self.has_assignment = false;
+        self.gone.clear();
         self.policy.clean(self.shared.moment().elapsed);
         for task in self.running.values_mut() {
             for store in task.stores_mut() {

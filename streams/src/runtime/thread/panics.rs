@@ -21,7 +21,7 @@ use crate::task::{OnError, Task};
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// The longest wait for what does not answer.
+/// The longest wait for what does not answer, if the others commit more often than that.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A task that ran this long without a failure has got over those before.
 const CALM: Duration = Duration::from_secs(60);
@@ -55,10 +55,10 @@ impl Panics {
     }
 
     /// Holds a task back for a while, because something that it needs does not answer.
-    pub(super) fn put_off(&mut self, task: TaskId, now: Duration) {
+    fn put_off(&mut self, task: TaskId, now: Duration, wait_max: Duration) {
         let waits = self.waits.entry(task).or_default();
         waits.calm_down(now);
-        waits.pause(now, WAIT_MAX);
+        waits.pause(now, wait_max);
     }
 
     /// True if the task is not to run yet.
@@ -102,6 +102,14 @@ impl Tries {
 }
 
 impl StreamThread {
+    /// Lets a task wait for what does not answer. Its next try breaks off what the others have not
+    /// committed by then, so they get time to.
+    pub(super) fn put_off(&mut self, task: TaskId) {
+        let now = self.shared.moment().elapsed;
+        let wait_max = WAIT_MAX.max(self.shared.config.commit_interval * 2);
+        self.panics.put_off(task, now, wait_max);
+    }
+
     /// Decides what becomes of a task that has failed; answers the error if the application stops.
     pub(super) fn after_failure(&mut self, error: Error) -> Result<Progress, Error> {
         self.needs_recovery = true;
@@ -164,7 +172,7 @@ mod tests {
         for second in 0..100 {
             let now = ms(second * 1_000);
             assert!(!panics.holds(TASK, now));
-            panics.put_off(TASK, now);
+            panics.put_off(TASK, now, WAIT_MAX);
             assert!(panics.holds(TASK, now));
         }
         assert!(panics.hold(TASK, ms(100_000), 1), "that was no failure");

@@ -121,7 +121,9 @@ impl StreamThread {
     /// The tasks that are restored, have nothing to wait for, and know where they begin.
     fn ready_tasks(&mut self, now: Duration) -> Result<Vec<Ready>, Error> {
         let waiting = self.restoring_where(|task| {
-            let held = self.failures.hold(now) || self.panics.holds(task.id, now);
+            // What an operator looks up as it begins must be there.
+            let waits = !self.epoch.is_whole() || self.failures.hold(now);
+            let held = waits || self.panics.holds(task.id, now);
             task.active && task.is_restored() && !held
         });
         let mut ready = Vec::new();
@@ -134,7 +136,7 @@ impl StreamThread {
                         let reason = error.unavailable().map(str::to_owned);
                         let reason = reason.ok_or(error)?;
                         tracing::warn!(%reason, task = %id, "serde unavailable; the task waits");
-                        self.panics.put_off(id, now);
+                        self.put_off(id);
                     }
                 }
             }
