@@ -12,8 +12,8 @@ use millrace_avro::events::orders::{
     ReservationStatus,
 };
 use millrace_avro::events::payments::{
-    AttemptStatus, CapturePayment, PaymentCommand, RefundPayment, RefundStatus, RefundSummary,
-    StartPayment, UndoPayments,
+    AttemptStatus, CapturePayment, PaymentCommand, PaymentStanding, RefundPayment, RefundStatus,
+    RefundSummary, StartPayment, UndoPayments,
 };
 use millrace_avro::keys::{PaymentId, RefundId, ReservationId, Sku};
 use millrace_avro::money::{Money, MoneyError, in_currency};
@@ -267,6 +267,30 @@ impl Run<'_> {
         });
         self.order.refund_promised_minor += refund.minor;
         self.refund_owed();
+        if refund.minor > 0 {
+            self.tell_reduced();
+        }
+    }
+
+    /// Tells the audit log if a refund by hand has reduced what goes back for a cancelled rest: it may
+    /// have been meant for what has left.
+    fn tell_reduced(&mut self) {
+        let promised = self.order.refund_promised_minor;
+        let reduces = |standing: &PaymentStanding| {
+            let refunded = standing.refunded.minor + standing.refunding.minor;
+            let is_by_hand = refunded > given(&self.refunds_of_rest());
+            is_by_hand && self.cap(standing) < promised.min(refundable(standing))
+        };
+        if self.order.payments.as_ref().is_some_and(reduces) {
+            let detail = "what was refunded by hand counts against the cancelled rest";
+            self.audit(Note::warning("refund-reduced", detail));
+        }
+    }
+
+    /// The minor units that are kept beyond what has left and will leave.
+    fn cap(&self, standing: &PaymentStanding) -> i64 {
+        let sold = self.order.totals.total.minor - self.order.refund_promised_minor;
+        kept(standing) - sold
     }
 
     fn value_of_rest(&self, skus: &BTreeSet<Sku>) -> Result<Money, MoneyError> {
@@ -294,11 +318,8 @@ impl Run<'_> {
         };
         let known = self.refunds_of_rest();
         let number = known.len();
-        let given = known.iter().filter(|r| r.status != RefundStatus::Failed);
-        let given: i64 = given.map(|refund| refund.amount.minor).sum();
-        let sold = self.order.totals.total.minor - promised;
-        let minor = (promised - given)
-            .min(kept(standing) - sold)
+        let minor = (promised - given(&known))
+            .min(self.cap(standing))
             .min(refundable(standing));
         if minor <= 0 {
             return;
@@ -364,4 +385,10 @@ impl Run<'_> {
         let command = self.emit.event::<PaymentCommand>(command);
         self.effects.push(OrderEffect::Payment(command));
     }
+}
+
+/// The minor units of refunds that have not failed.
+fn given(refunds: &[&RefundSummary]) -> i64 {
+    let given = refunds.iter().filter(|r| r.status != RefundStatus::Failed);
+    given.map(|refund| refund.amount.minor).sum()
 }
