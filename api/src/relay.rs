@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::accounts::AccountError;
@@ -13,6 +13,9 @@ use crate::ports::{Message, PortError};
 
 /// How long the relay sleeps when nothing wakes it: another instance may have died half-way.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often what is too old is looked for, unless it ages faster.
+const FORGET_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why the relay stands still.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +30,14 @@ enum RelayError {
 
 /// Relays until the task is aborted. What fails is tried again.
 pub(crate) async fn run(app: App, mailer: Arc<dyn Mailer>) {
+    let mut forgets_at = Instant::now();
     loop {
         if let Err(error) = relay(&app, mailer.as_ref()).await {
             warn!(%error, "the outbox waits; it is tried again");
+        }
+        if Instant::now() >= forgets_at {
+            forget(&app).await;
+            forgets_at = Instant::now() + FORGET_AGAIN.min(app.settings.times.idempotency_ttl);
         }
         // Woken or not, it looks.
         timeout(LOOK_AGAIN, app.accounts.outbox().wait()).await.ok();
@@ -50,7 +58,15 @@ async fn relay(app: &App, mailer: &dyn Mailer) -> Result<(), RelayError> {
         }
     }
     send_waiting(&app.sql, mailer).await?;
-    app.accounts.forget_expired().await?;
-    app.idempotency().forget_old().await?;
     Ok(())
+}
+
+/// Forgets what is too old.
+async fn forget(app: &App) {
+    if let Err(error) = app.accounts.forget_expired().await {
+        warn!(%error, "tokens that have expired are kept");
+    }
+    if let Err(error) = app.idempotency().forget_old().await {
+        warn!(%error, "idempotency keys that are too old are kept");
+    }
 }

@@ -49,7 +49,7 @@ pub(crate) fn refuse(data: &Path) -> Result<()> {
     let names: Vec<String> = read(data)?.into_iter().collect();
     ensure!(
         names.is_empty(),
-        "a reset was cut off; repeat it: `millrace reset --only {}`",
+        "a reset was cut off; repeat it: `millrace reset --only {}`, with `--accounts` if it had that",
         names.join(",")
     );
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! A topology forgets its state and reads its input again from the first record that still exists.
 //! What it has published stays; it publishes the same again under the same ids, which do nothing a
-//! second time. A reset that is cut off is repeated; until then, `serve` is refused.
+//! second time. A reset that is cut off is repeated; until then, `serve` is refused on its data folder.
 //!
 //! What is read again is all that a topology has to make its state of. Where retention has deleted the
 //! first records of an input, the state would come back without what they said; so that is refused
@@ -72,11 +72,10 @@ pub(super) fn reset(
         writeln!(out, "`{name}` begins anew").ok();
         unfinished.remove(*name);
     }
-    unfinished::write(&settings.data, &unfinished)?;
     for file in &plan.accounts {
         std::fs::remove_file(file).with_context(|| format!("`{}`", file.display()))?;
     }
-    Ok(())
+    unfinished::write(&settings.data, &unfinished)
 }
 
 fn plan(settings: &Settings, asked: Asked) -> Result<Plan> {

@@ -234,11 +234,23 @@ impl Claim {
         match row.try_get::<Option<i64>, _>("status")? {
             Some(status) => replay(status, &row).map(Taken::Answered),
             None if self.inherit(&row).await? => Ok(Taken::Mine(Once {
-                seed: EventId::new(row.try_get::<&str, _>("seed")?),
+                seed: self.seed(&row)?,
                 attempt: Attempt::Repeated,
             })),
             None => Err(in_flight()),
         }
+    }
+
+    /// What the work before has made its ids from. A row without a seed is of a program that made them
+    /// from the key itself.
+    fn seed(&self, row: &Row) -> Result<EventId> {
+        let Intent {
+            principal, route, ..
+        } = &self.intent;
+        Ok(match row.try_get::<&str, _>("seed")? {
+            "" => EventId::new(format!("{principal}\n{route}\n{}", self.key)),
+            seed => EventId::new(seed),
+        })
     }
 
     async fn insert(&self, seed: &EventId) -> Result<bool> {
@@ -525,6 +537,24 @@ mod tests {
         let (other, attempt) = made(false).await;
         assert_eq!(attempt, Attempt::First);
         assert_ne!(other, first);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_begun_before_keys_had_seeds_keeps_its_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(folder.path()).await;
+        let fails = |_| async { Err::<StatusCode, _>(Problem::new(Kind::Internal)) };
+        intent(table.clone()).once(fails).await.ok();
+        let older = sqlx::query("UPDATE idempotency SET seed = ''");
+        older.execute(table.sql.pool()).await.unwrap();
+        let (tell, told) = oneshot::channel();
+        let work = |once: Once| async move {
+            tell.send(once.id("order", 0)).unwrap();
+            Ok(StatusCode::CREATED)
+        };
+        intent(table).once(work).await.unwrap();
+        let cause = EventId::new("ada\nPOST /api/orders\nfirst");
+        assert_eq!(told.await.unwrap(), EventId::derive(&cause, "order", 0));
     }
 
     #[tokio::test(flavor = "multi_thread")]

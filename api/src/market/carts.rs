@@ -176,7 +176,7 @@ pub(super) async fn merge_guest(app: &Market, headers: &HeaderMap, user: &UserId
         return Ok(());
     }
     let into = cart_of(user);
-    if !has_same_currency(app, &into, &seen.view) {
+    if !can_take(app, &into, &seen.view) {
         return Ok(());
     }
     let merge = MergeCart {
@@ -218,13 +218,17 @@ fn merge_id(guest: &CartView, into: &CartId) -> EventId {
     EventId::derive(&EventId::new(merge), "cart.merge", 0)
 }
 
-/// Whether a cart may take a guest's lines: lines in two currencies have no sum. Else the guest's
-/// cart stays as it is.
-fn has_same_currency(app: &Market, into: &CartId, guest: &CartView) -> bool {
-    let cart = app.views.cart(into);
-    cart.is_none_or(|cart| {
-        cart.view.items.is_empty() || cart.view.total.currency == guest.total.currency
-    })
+/// Whether a cart may take a guest's lines: lines in two currencies have no sum, and there is place for
+/// so many. Else the guest's cart stays as it is.
+fn can_take(app: &Market, into: &CartId, guest: &CartView) -> bool {
+    let Some(cart) = app.views.cart(into) else {
+        return true;
+    };
+    let mine = &cart.view.items;
+    let is_new = |line: &&CartItemView| !mine.iter().any(|mine| mine.sku == line.sku);
+    let lines = mine.len() + guest.items.iter().filter(is_new).count();
+    let has_sum = mine.is_empty() || cart.view.total.currency == guest.total.currency;
+    has_sum && lines <= app.settings.rules().carts.lines_max
 }
 
 /// Whether a cart has every line of a guest's, in its number at least: what a merge leaves.

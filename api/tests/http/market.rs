@@ -130,6 +130,45 @@ async fn a_guest_fills_a_cart_and_takes_it_along_into_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guests_cart_that_has_no_place_in_a_full_one_stays_as_it_is() {
+    let market = TestMarket::start().await;
+    let admin = market.offer(5).await;
+    let sku = |number: usize| format!("cup-{number}");
+    let variants: Vec<_> = (0..100)
+        .map(|n| json!({ "sku": sku(n), "options": { "number": n.to_string() } }))
+        .collect();
+    let mut cups = mug(500);
+    cups["id"] = json!("cups");
+    cups["price"] = json!({ "minor": 500, "currency": "EUR" });
+    cups["variants"] = json!(variants);
+    let create = market.post("/api/admin/products", &cups);
+    expect(create.bearer_auth(&admin), 201).await;
+    let ada = market.customer("ada@example.com").await;
+    for number in 0..100 {
+        let path = format!("/api/admin/inventory/{}", sku(number));
+        let policy = market.put(&path, &json!({ "policy": "backorder" }));
+        expect(policy.bearer_auth(&admin), 200).await;
+        let item = json!({ "sku": sku(number), "quantity": 1 });
+        let add = market.post("/api/cart/items", &item).bearer_auth(&ada);
+        expect(add, 200).await;
+    }
+    let item = json!({ "sku": "mug-red", "quantity": 1 });
+    let added = expect_response(market.post("/api/cart/items", &item), 200).await;
+    let guest = added.headers()["x-cart-token"].clone();
+    for _ in 0..2 {
+        let both = market.get("/api/cart").bearer_auth(&ada);
+        let cart = expect(both.header("x-cart-token", &guest), 200).await;
+        assert_eq!(cart["items"].as_array().unwrap().len(), 100);
+    }
+    let alone = market.get("/api/cart").header("x-cart-token", &guest);
+    let alone = expect(alone, 200).await;
+    assert_eq!(alone["items"][0]["sku"], "mug-red");
+    let merged = market.records("cart-commands").into_iter();
+    let merges = merged.filter(|record| record["headers"]["ce_type"] == "cart.merge");
+    assert_eq!(merges.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_placed_once_whatever_is_repeated() {
     let mut market = TestMarket::start().await;
     market.offer(5).await;
