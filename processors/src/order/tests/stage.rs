@@ -7,14 +7,15 @@ use millrace_avro::events::inventory::{
     ReservationExpired, ReservationRejected, StockReserved,
 };
 use millrace_avro::events::orders::{
-    CaptureMode, OrderCommand, OrderPlaced, OrderState, OrderStatus, PlacedLine, ReservationPart,
+    CaptureMode, OrderCancelRequested, OrderCommand, OrderPlaced, OrderShipmentRequested,
+    OrderState, OrderStatus, PlacedLine, ReservationPart, ShippedItem,
 };
 use millrace_avro::events::payments::{
     AttemptStatus, PaymentCaptured, PaymentCommand, PaymentEvent, PaymentStanding, PaymentSummary,
     RefundPayment, RefundStatus, RefundSummary,
 };
 use millrace_avro::keys::{
-    CartId, LocationId, OrderId, PaymentId, ProductId, ReservationId, Sku, UserId,
+    CartId, LocationId, OrderId, PaymentId, ProductId, ReservationId, ShipmentId, Sku, UserId,
 };
 use millrace_avro::money::{Currency, Money, Rate};
 use millrace_streams::Timestamp;
@@ -77,6 +78,44 @@ pub(super) fn placed() -> OrderPlaced {
         expected_total: Some(euro(3700)),
         near: Vec::new(),
     }
+}
+
+pub(super) fn cancel() -> OrderCancelRequested {
+    OrderCancelRequested {
+        order_id: key(),
+        reason: None,
+    }
+}
+
+pub(super) fn shipment(id: &str, items: &[(&str, i64)]) -> OrderShipmentRequested {
+    let item = |(name, quantity): &(&str, i64)| ShippedItem {
+        sku: sku(name),
+        quantity: *quantity,
+    };
+    OrderShipmentRequested {
+        order_id: key(),
+        shipment_id: ShipmentId::new(id).unwrap(),
+        items: items.iter().map(item).collect(),
+        tracking: None,
+    }
+}
+
+/// Its goods are reserved, and its payment has begun.
+pub(super) fn awaiting_payment() -> Stage {
+    let mut stage = Stage::new();
+    stage.command(placed());
+    stage.reserved("lamp", 1);
+    stage.reserved("mug", 2);
+    stage
+}
+
+/// It is paid, and its goods are its own.
+pub(super) fn confirmed() -> Stage {
+    let mut stage = awaiting_payment();
+    stage.payments(&[(AttemptStatus::Captured, 3700, 0)]);
+    stage.committed("lamp", 1);
+    stage.committed("mug", 2);
+    stage
 }
 
 impl Stage {
