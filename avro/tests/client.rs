@@ -111,6 +111,7 @@ fn serves_the_client(url: &str) {
     events_and_contracts_are_served(url);
     an_older_contract_is_resolved(url);
     the_next_address_is_tried_when_one_is_down(url);
+    several_processes_may_begin_at_once(url);
     a_serde_may_be_built_inside_an_async_runtime(url);
 }
 
@@ -293,6 +294,22 @@ fn the_next_address_is_tried_when_one_is_down(url: &str) {
     let both = format!("http://{free}, {url}/");
     let resources = with_client(SchemaClient::http(&*both).unwrap());
     serde_in::<Placed>(&resources, &fresh_topic()).unwrap();
+}
+
+fn several_processes_may_begin_at_once(url: &str) {
+    for _ in 0..20 {
+        let topic = fresh_topic();
+        let clients: Vec<_> = (0..4)
+            .map(|_| with_client(SchemaClient::http(url).unwrap()))
+            .collect();
+        std::thread::scope(|scope| {
+            for client in &clients {
+                scope.spawn(|| {
+                    serde_in::<Event<OrderEvent>>(client, &topic).unwrap();
+                });
+            }
+        });
+    }
 }
 
 fn a_serde_may_be_built_inside_an_async_runtime(url: &str) {

@@ -39,10 +39,8 @@ impl Levels {
     }
 
     async fn ensure_at(&self, url: &str) -> Result<bool, Refusal> {
-        let get = self.request(Method::GET, &format!("{url}?defaultToGlobal=true"));
-        let found: Value = send(get).await?.json().await.unwrap_or_default();
-        let level = found["compatibilityLevel"].as_str().unwrap_or_default();
-        if STRICT.contains(&level) {
+        let level = self.level(url).await?;
+        if STRICT.contains(&&*level) {
             return Ok(true);
         }
         let put = self.request(Method::PUT, url);
@@ -50,10 +48,20 @@ impl Levels {
         match told.status() {
             status if status.is_success() => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
+            // Another process was faster.
+            StatusCode::CONFLICT if STRICT.contains(&&*self.level(url).await?) => Ok(true),
             status => Err(Refusal::Refused(format!(
                 "its compatibility level is `{level}`, and setting `{LEVEL}` is answered by {status}"
             ))),
         }
+    }
+
+    /// The level that holds for a subject; nothing where the registry knows none.
+    async fn level(&self, url: &str) -> Result<String, Refusal> {
+        let get = self.request(Method::GET, &format!("{url}?defaultToGlobal=true"));
+        let found: Value = send(get).await?.json().await.unwrap_or_default();
+        let level = found["compatibilityLevel"].as_str();
+        Ok(level.unwrap_or_default().to_owned())
     }
 
     fn request(&self, method: Method, url: &str) -> RequestBuilder {

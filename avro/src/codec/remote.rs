@@ -97,6 +97,9 @@ impl RemoteConfig {
 
 /// How many requests may wait for the thread.
 const QUEUE_MAX: usize = 64;
+/// How often a schema is posted that is refused: where several processes begin at once, a registry may
+/// refuse all but the first, and knows the schema when it is asked again.
+const POSTS_MAX: usize = 3;
 /// How many unknown ids are remembered, and for how long: a flood of bad records must not become a
 /// flood of requests, and an id may become known later, when a replica of the registry catches up.
 const UNKNOWN_MAX: usize = 1024;
@@ -223,14 +226,30 @@ async fn register(
 ) -> Result<u32, Refusal> {
     let is_strict = levels.ensure(&subject).await?;
     let schema = SuppliedSchema::new(None, SchemaType::Avro, schema);
-    let posted = post_schema(settings, subject.clone(), schema).await;
-    let id = posted.map_err(|error| refusal(&error))?.id;
+    let mut posted = post(settings, &subject, &schema).await;
+    for _ in 1..POSTS_MAX {
+        if matches!(posted, Err(Refusal::Refused(_))) {
+            posted = post(settings, &subject, &schema).await;
+        }
+    }
+    let id = posted?;
     // The first version has nothing to break, but the next one will.
     if is_strict || levels.ensure(&subject).await? {
         return Ok(id);
     }
     let why = "it takes no compatibility level for the subject";
     Err(Refusal::Refused(why.into()))
+}
+
+async fn post(
+    settings: &SrSettings,
+    subject: &str,
+    schema: &SuppliedSchema,
+) -> Result<u32, Refusal> {
+    let posted = post_schema(settings, subject.to_owned(), schema.clone()).await;
+    posted
+        .map(|registered| registered.id)
+        .map_err(|error| refusal(&error))
 }
 
 /// Only what the registry itself says is a refusal: a bare 404 may come from a proxy.
@@ -246,9 +265,16 @@ fn refusal(error: &SRCError) -> Refusal {
             error_code,
             message,
             ..
-        }) if is_refusal(*error_code) => Refusal::Refused(message.clone()),
+        }) if is_refusal(*error_code) || is_uncoded_conflict(error, *error_code) => {
+            Refusal::Refused(message.clone())
+        }
         _ => Refusal::Unavailable(error.to_string()),
     }
+}
+
+/// A conflict for which the registry has no number. The client library tells the status in words only.
+fn is_uncoded_conflict(error: &SRCError, code: u32) -> bool {
+    code == 0 && error.error.contains("status 409")
 }
 
 /// 409 and 422, with or without the digits that registries add.
