@@ -122,6 +122,13 @@ impl World {
         application.step_globals().expect("it flushes");
     }
 
+    /// Makes the topic of the global table anew, with ten other keys.
+    fn make_rates_anew(&self) {
+        self.log.delete_topics(&[RATES.name()]).expect("deleted");
+        self.log.create_topics(&[rates()]).expect("made anew");
+        self.append(RATES.name(), 200..210);
+    }
+
     /// The number of keys that the global table has on disk.
     fn rates_on_disk(&self) -> usize {
         let id = StoreId::new("upkeep", "global_0", RATE.name());
@@ -222,9 +229,7 @@ fn a_store_of_a_topic_that_was_made_anew_is_rebuilt() {
     let world = World::new();
     world.append(RATES.name(), 0..100);
     assert_eq!(world.follow_rates(), 100);
-    world.log.delete_topics(&[RATES.name()]).expect("deleted");
-    world.log.create_topics(&[rates()]).expect("made anew");
-    world.append(RATES.name(), 200..210);
+    world.make_rates_anew();
     world.append(RATES.name(), 200..300);
     assert_eq!(world.follow_rates(), 100, "those of the new topic alone");
 }
@@ -262,9 +267,7 @@ fn a_global_table_whose_topic_was_cut_off_is_rebuilt() {
     world.append(RATES.name(), 0..100);
     let mut application = world.prepare(Arc::new(world.clock.clone()));
     world.follow(&mut application);
-    world.log.delete_topics(&[RATES.name()]).expect("deleted");
-    world.log.create_topics(&[rates()]).expect("made anew");
-    world.append(RATES.name(), 200..210);
+    world.make_rates_anew();
     world.follow(&mut application);
     drop(application);
     assert_eq!(world.rates_on_disk(), 10, "those of the new topic alone");
@@ -278,9 +281,7 @@ fn nothing_is_processed_while_a_global_table_is_read_anew() {
     world.follow(&mut application);
     let mut thread = application.stream_thread(0).expect("a seat");
     world.settle(&mut thread);
-    world.log.delete_topics(&[RATES.name()]).expect("deleted");
-    world.log.create_topics(&[rates()]).expect("made anew");
-    world.append(RATES.name(), 200..210);
+    world.make_rates_anew();
     world.append(INPUT.name(), 0..10);
     while !application.step_globals().expect("it looks again") {}
     let written = || {

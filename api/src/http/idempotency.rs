@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,15 @@ impl Once {
     /// The id of number `index` of type `what`: the same for each repetition.
     pub fn id(&self, what: &str, index: u32) -> EventId {
         EventId::derive(&self.seed, what, index)
+    }
+
+    /// The key of the first `what`, such as `ord_...` with the prefix `ord`.
+    ///
+    /// # Errors
+    /// 500 for a prefix that no key may have.
+    pub fn key<K: FromStr>(&self, prefix: &str, what: &str) -> Result<K> {
+        let key = format!("{prefix}_{}", self.id(what, 0));
+        key.parse().map_err(|_| Kind::Internal.into())
     }
 }
 

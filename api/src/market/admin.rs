@@ -103,8 +103,7 @@ async fn create(
     let work = async move |once: Once| {
         let product_id = match named {
             Some(id) => id,
-            None => ProductId::new(&format!("prd_{}", once.id("product", 0)))
-                .map_err(|_| Problem::new(Kind::Internal))?,
+            None => once.key("prd", "product")?,
         };
         let command_id = once.id("product.create", 0);
         let command = CreateProduct {
@@ -311,8 +310,7 @@ async fn create_category(
     let work = async move |once: Once| {
         let id = match named {
             Some(id) => id,
-            None => CategoryId::new(&format!("cat_{}", once.id("category", 0)))
-                .map_err(|_| Problem::new(Kind::Internal))?,
+            None => once.key("cat", "category")?,
         };
         let command_id = once.id("category.put", 0);
         ask_put(&app, &client, command_id, put(id), true).await

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::payments::{PaymentCommand, PaymentView, RefundPayment};
-use millrace_avro::keys::{PaymentId, RefundId};
+use millrace_avro::keys::PaymentId;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -59,10 +59,9 @@ async fn refund(
     checks.text("/reason", &body.reason, REASON_CHARS_MAX);
     checks.done()?;
     let ask = async move |once: Once| {
-        let refund_id = RefundId::new(&format!("ref_{}", once.id("refund", 0)));
         let refund = RefundPayment {
             order_id: payment.order_id.clone(),
-            refund_id: refund_id.map_err(|_| Problem::new(Kind::Internal))?,
+            refund_id: once.key("ref", "refund")?,
             payment_id: Some(id),
             amount,
             reason: body.reason,

@@ -129,9 +129,8 @@ impl TaskContext {
 
     /// A punctuation or tick at this time is processed next.
     pub(crate) fn begin_tick(&mut self, at: Timestamp) {
-        self.refused.clear();
+        self.begin_flush();
         self.timestamp = at;
-        self.origin = None;
     }
 
     /// Begins what tables hold back until the commit: it belongs to no record.

@@ -78,7 +78,8 @@ struct Asked {
 
 async fn order(app: &Market, client: &Client, asked: Asked) -> Result<Response> {
     let Asked { body, once, wait } = asked;
-    let id = order_id(&once)?;
+    // One order per key, whatever happens to the answer.
+    let id: OrderId = once.key("ord", "order")?;
     let location = format!("/api/orders/{id}");
     let mut pending = json!({ "id": id, "status": "pending" });
     // A repetition after a crash finds the order made, and the cart empty.
@@ -141,12 +142,6 @@ fn begun(id: &OrderId, priced: &Priced) -> Value {
         "payments": [],
         "created_at": rfc3339(clock::now()),
     })
-}
-
-/// The order's id follows from the key: one order per key, whatever happens to the answer.
-fn order_id(once: &Once) -> Result<OrderId> {
-    let id = format!("ord_{}", once.id("order", 0));
-    OrderId::new(&id).map_err(|_| Kind::Internal.into())
 }
 
 /// What only asks whether the order was made: one that exists takes a repetition for what it is,

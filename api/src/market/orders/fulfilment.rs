@@ -7,7 +7,7 @@ use millrace_avro::event::{EventId, Meta};
 use millrace_avro::events::orders::{
     OrderCommand, OrderDeliveryReported, OrderShipmentRequested, ShippedItem,
 };
-use millrace_avro::keys::{OrderId, ShipmentId, Sku};
+use millrace_avro::keys::{OrderId, Sku};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -77,10 +77,9 @@ pub(super) async fn ship(
     }
     checks.done()?;
     let ask = async move |once: Once| {
-        let shipment_id = ShipmentId::new(&format!("shp_{}", once.id("shipment", 0)));
         let request = OrderShipmentRequested {
             order_id: id,
-            shipment_id: shipment_id.map_err(|_| Problem::new(Kind::Internal))?,
+            shipment_id: once.key("shp", "shipment")?,
             items,
             tracking: body.tracking,
         };

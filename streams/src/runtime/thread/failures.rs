@@ -7,13 +7,10 @@
 use std::time::Duration;
 
 use super::StreamThread;
+use super::panics::{PAUSE_MAX, doubled};
 use crate::error::Error;
 use crate::log::{CommitError, LogError};
 
-/// The rest after the second failure in a row; it doubles each time.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest rest.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Fewer failures in a row than this do not stop the application.
 const FAILURES_MIN: u32 = 10;
 /// Nor do failures in a row within less than this: Kafka Streams' `task.timeout.ms`.
@@ -35,8 +32,7 @@ impl Failures {
         if self.count == 0 {
             self.since = now;
         } else {
-            let pause = PAUSE_MIN.saturating_mul(1 << (self.count - 1).min(16));
-            self.until = now + pause.min(PAUSE_MAX);
+            self.until = now + doubled(self.count - 1).min(PAUSE_MAX);
         }
         self.count += 1;
         self.count < FAILURES_MIN || now.saturating_sub(self.since) < PATIENCE

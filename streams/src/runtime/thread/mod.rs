@@ -246,8 +246,7 @@ impl StreamThread {
                 tracing::warn!(%reason, "log or serde unavailable");
                 return Ok(Progress::Unavailable);
             };
-            tracing::warn!(%reason, %task, "serde unavailable; the task waits");
-            self.put_off(task);
+            self.put_off(task, reason);
             return Ok(Progress::Busy);
         }
         match error {

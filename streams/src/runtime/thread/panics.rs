@@ -17,10 +17,10 @@ use crate::error::{Error, ProcessError};
 use crate::log::{Position, TaskId};
 use crate::task::{OnError, Task};
 
-/// The pause before a task is tried again for the first time; it doubles each time.
+/// The pause before something is tried again for the first time; it doubles each time.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The longest wait for what does not answer, if the others commit more often than that.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A task that ran this long without a failure has got over those before.
@@ -95,16 +95,21 @@ impl Tries {
     }
 
     fn pause(&mut self, now: Duration, pause_max: Duration) {
-        let pause = PAUSE_MIN.saturating_mul(1 << self.count.min(16));
+        self.until = now + doubled(self.count).min(pause_max);
         self.count = self.count.saturating_add(1);
-        self.until = now + pause.min(pause_max);
     }
 }
 
+/// The pause after so many others: twice the one before.
+pub(super) fn doubled(times: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << times.min(16))
+}
+
 impl StreamThread {
-    /// Lets a task wait for what does not answer. Its next try breaks off what the others have not
+    /// Lets a task wait for what does not answer, and why. Its next try breaks off what the others have not
     /// committed by then, so they get time to.
-    pub(super) fn put_off(&mut self, task: TaskId) {
+    pub(super) fn put_off(&mut self, task: TaskId, reason: &str) {
+        tracing::warn!(%reason, %task, "serde unavailable; the task waits");
         let now = self.shared.moment().elapsed;
         let wait_max = WAIT_MAX.max(self.shared.config.commit_interval * 2);
         self.panics.put_off(task, now, wait_max);

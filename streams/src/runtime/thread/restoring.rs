@@ -132,12 +132,10 @@ impl StreamThread {
                 match self.prepare(id, begin) {
                     Ok(task) => ready.push(task),
                     // The others do not wait for it.
-                    Err(error) => {
-                        let reason = error.unavailable().map(str::to_owned);
-                        let reason = reason.ok_or(error)?;
-                        tracing::warn!(%reason, task = %id, "serde unavailable; the task waits");
-                        self.put_off(id);
-                    }
+                    Err(error) => match error.unavailable() {
+                        Some(reason) => self.put_off(id, reason),
+                        None => return Err(error),
+                    },
                 }
             }
         }
