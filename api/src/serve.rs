@@ -311,7 +311,9 @@ fn start_streams(
     let mut applications = Vec::with_capacity(entries.len());
     for entry in entries {
         let topology = (entry.define)(&limits)?;
-        let builder = Streams::builder(&topology).config(config.clone());
+        let mut config = config.clone();
+        (entry.configure)(&mut config);
+        let builder = Streams::builder(&topology).config(config);
         let started = builder.start(ground.log.clone(), state.clone());
         applications.push(started.with_context(|| format!("topology `{}`", entry.name))?);
     }

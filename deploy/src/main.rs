@@ -85,7 +85,11 @@ struct Servers {
 impl Servers {
     fn start(names: &[Name], brokers: usize) -> Result<Self> {
         let wanted = |name| names.is_empty() || names.contains(&name);
-        let options = KafkaOptions::default().brokers(brokers);
+        // They are up for long, so a broker at full speed is worth its slower first minute.
+        let options = KafkaOptions {
+            jvm: vec!["-XX:+UseSerialGC".to_owned()],
+            ..KafkaOptions::default().brokers(brokers)
+        };
         Ok(Self {
             kafka: wanted(Name::Kafka)
                 .then(|| Kafka::start(options))

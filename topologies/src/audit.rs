@@ -21,6 +21,8 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "audit",
     purpose: "watches the facts for contradictions",
     define: |limits| audit(limits.audit()),
+    // Nobody waits for it, and a commit for each fact would make every order wait behind it.
+    configure: |config| config.early_commit_interval = config.commit_interval,
 };
 
 /// ```text

@@ -14,6 +14,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "carts",
     purpose: "decides what is in a cart",
     define: |limits| carts(limits.carts),
+    configure: |_| {},
 };
 
 /// ```text

@@ -16,6 +16,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "categories",
     purpose: "decides how the offer is arranged",
     define: |_| categories(),
+    configure: |_| {},
 };
 
 /// ```text

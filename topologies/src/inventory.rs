@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "inventory",
     purpose: "decides about the stock of a SKU",
     define: |limits| inventory(limits.inventory),
+    configure: |_| {},
 };
 
 /// ```text

@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "orders",
     purpose: "leads an order through stock and payment",
     define: |limits| orders(limits.orders),
+    configure: |_| {},
 };
 
 /// ```text

@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "payments",
     purpose: "decides about the money of an order",
     define: |limits| payments(limits.payments),
+    configure: |_| {},
 };
 
 /// ```text

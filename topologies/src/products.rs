@@ -16,6 +16,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "products",
     purpose: "decides what is offered",
     define: |limits| products(limits.products),
+    configure: |_| {},
 };
 
 /// ```text

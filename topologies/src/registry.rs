@@ -9,7 +9,7 @@ use millrace_processors::order::OrderLimits;
 use millrace_processors::payment::PaymentLimits;
 use millrace_processors::product::ProductLimits;
 use millrace_streams::log::TopicSpec;
-use millrace_streams::{Topology, TopologyError};
+use millrace_streams::{StreamsConfig, Topology, TopologyError};
 
 /// The limits of all rules: times, counts, sizes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +48,8 @@ pub struct Entry {
     pub purpose: &'static str,
     /// Draws it.
     pub define: fn(&Limits) -> Result<Topology, TopologyError>,
+    /// Sets what it wants otherwise than the others: threads, times, handlers.
+    pub configure: fn(&mut StreamsConfig),
 }
 
 /// The topologies of the market that run as applications, in the order in which an order passes

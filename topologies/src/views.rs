@@ -12,6 +12,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "views",
     purpose: "holds what is read, whole in every instance",
     define: |_| views(),
+    configure: |_| {},
 };
 
 /// ```text

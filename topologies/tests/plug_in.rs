@@ -39,6 +39,7 @@ const ENTRY: Entry = Entry {
     name: "deliveries",
     purpose: "counts what comes in",
     define: |_| deliveries(),
+    configure: |_| {},
 };
 
 /// The market's registry, with the one line more.
@@ -77,6 +78,7 @@ fn a_topology_that_the_market_does_not_know_runs_beside_it() {
     for entry in select_from(&entries, Some("inventory,deliveries")).expect("known names") {
         let topology = (entry.define)(&Limits::default()).expect("the topology is sound");
         let mut config = StreamsConfig::default();
+        (entry.configure)(&mut config);
         config.resources = resources.clone();
         simulation.add_application(&topology, config);
     }

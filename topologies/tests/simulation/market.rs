@@ -98,6 +98,7 @@ impl Market {
         for entry in ENTRIES {
             let topology = (entry.define)(&limits()).expect("the topology is sound");
             let mut config = StreamsConfig::default();
+            (entry.configure)(&mut config);
             config.resources = resources.clone();
             config.transaction_timeout = Duration::from_secs(2);
             config.stream_threads = stream_threads(seed);

@@ -153,6 +153,10 @@ impl KafkaOptions {
                 "transaction.timeout.ms",
                 seat.transaction_timeout.as_millis().to_string(),
             )
+            // A transaction that follows another at once is refused until the markers of that one are
+            // written, a few milliseconds: the default of 100 would be most of a commit's time. It
+            // doubles with each further refusal.
+            .set("retry.backoff.ms", "5")
             // A commit flushes, so lingering delays nobody: it gathers what is written before into
             // fewer requests, which the client and the broker pay for one by one.
             .set("linger.ms", "20");
