@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use millrace_effects::runner::Running;
 use millrace_state::{StateDir, StateOptions};
+use millrace_streams::serde::SerdeError;
 use millrace_streams::{Streams, StreamsConfig};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
@@ -24,7 +25,7 @@ use crate::http::metrics;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
 use crate::live::lag::{Inputs, Lags};
-use crate::live::views::LogViews;
+use crate::live::views::{LogViews, StartError};
 use crate::market::{self, App, Market, Ports};
 use crate::outside::NoGateways;
 use crate::parts::Parts;
@@ -133,7 +134,10 @@ impl Instance {
         } = {
             let (settings, gateway) = (settings.clone(), outside.gateway.clone());
             let runtime = Handle::current();
-            let start = move || start_streams(&settings, ground, gateway.as_ref(), runtime);
+            let start = move || {
+                start_streams(&settings, ground, gateway.as_ref(), runtime)
+                    .map_err(|error| name_registry(error, &settings))
+            };
             tokio::task::spawn_blocking(start).await??
         };
         let lags = Lags::new(ground.log.clone(), inputs(&settings)?);
@@ -333,6 +337,24 @@ fn start_streams(
         commands,
         calls,
     })
+}
+
+/// Says what to do about a registry that does not answer.
+fn name_registry(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
+    let is_silence = |cause: &(dyn std::error::Error + 'static)| {
+        let of_views = match cause.downcast_ref() {
+            Some(StartError::Serde(error)) => Some(error),
+            _ => None,
+        };
+        let error = of_views.or_else(|| cause.downcast_ref());
+        matches!(error, Some(SerdeError::Unavailable { .. }))
+    };
+    match &settings.registry {
+        Some(url) if error.chain().any(is_silence) => error.context(format!(
+            "`registry` at `{url}` does not answer as one; start it, or name another"
+        )),
+        _ => error,
+    }
 }
 
 /// Prints a line for whoever reads, if anybody does.
