@@ -25,7 +25,7 @@ use crate::http::metrics;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
 use crate::live::lag::{Inputs, Lags};
-use crate::live::views::{LogViews, StartError};
+use crate::live::views::LogViews;
 use crate::market::{self, App, Market, Ports};
 use crate::outside::NoGateways;
 use crate::parts::Parts;
@@ -341,16 +341,9 @@ fn start_streams(
 
 /// Says what to do about a registry that does not answer.
 fn name_registry(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
-    let is_silence = |cause: &(dyn std::error::Error + 'static)| {
-        let of_views = match cause.downcast_ref() {
-            Some(StartError::Serde(error)) => Some(error),
-            _ => None,
-        };
-        let error = of_views.or_else(|| cause.downcast_ref());
-        matches!(error, Some(SerdeError::Unavailable { .. }))
-    };
+    let is_silent = matches!(error.downcast_ref(), Some(SerdeError::Unavailable { .. }));
     match &settings.registry {
-        Some(url) if error.chain().any(is_silence) => error.context(format!(
+        Some(url) if is_silent => error.context(format!(
             "`registry` at `{url}` does not answer as one; start it, or name another"
         )),
         _ => error,

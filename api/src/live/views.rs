@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use millrace_avro::catalog::{
     AUDIT_EVENTS, CARTS, CATEGORIES, COMMAND_REPLIES, ORDERS, PAYMENTS, PRODUCTS, STOCK_LEVELS,
 };
@@ -46,7 +47,7 @@ impl LogViews {
     ///
     /// # Errors
     /// When the log or the schema registry does not answer.
-    pub fn start(log: Arc<dyn Log>, resources: &Resources) -> Result<Self, StartError> {
+    pub fn start(log: Arc<dyn Log>, resources: &Resources) -> anyhow::Result<Self> {
         let (views, closing) = (
             Arc::new(MemoryViews::new()),
             Arc::new(AtomicBool::new(false)),
@@ -59,7 +60,8 @@ impl LogViews {
         };
         let thread = thread::Builder::new()
             .name("views".to_owned())
-            .spawn(move || fold.run())?;
+            .spawn(move || fold.run())
+            .context("no thread for views")?;
         Ok(Self {
             views,
             closing,
@@ -90,18 +92,6 @@ impl Drop for LogViews {
             error!("the thread of the views has panicked");
         }
     }
-}
-
-/// Why views are not begun.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The schema registry refuses, or does not answer.
-    #[error(transparent)]
-    Serde(#[from] SerdeError),
-    /// There is no thread to be had.
-    #[error("no thread for views: {0}")]
-    Thread(#[from] std::io::Error),
 }
 
 fn appliers(resources: &Resources) -> Result<HashMap<&'static str, Apply>, SerdeError> {

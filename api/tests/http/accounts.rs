@@ -94,22 +94,13 @@ async fn reset_holds(market: &TestMarket) {
 /// The token in the one mail that was sent.
 async fn mailed_token(market: &TestMarket) -> String {
     let folder = market.folder.path().join("mail");
-    for _ in 0..200 {
-        let mut mails = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        let text = mails
-            .next()
-            .and_then(|mail| std::fs::read_to_string(mail.path()).ok());
-        let mail = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        if let Some(token) = mail
-            .as_ref()
-            .and_then(|mail| mail["data"]["token"].as_str())
-        {
-            return token.to_owned();
-        }
-        // A pause between two looks at the condition.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no mail came");
+    let look = || async {
+        let mail = std::fs::read_dir(&folder).ok()?.flatten().next()?;
+        let text = std::fs::read_to_string(mail.path()).ok()?;
+        let mail: Value = serde_json::from_str(&text).ok()?;
+        mail["data"]["token"].as_str().map(str::to_owned)
+    };
+    until("a mail", look).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,13 +178,11 @@ async fn who_tries_too_many_passwords_has_to_wait() {
 async fn the_program_tells_its_health_and_its_numbers() {
     let market = TestMarket::start().await;
     expect(market.get("/livez"), 200).await;
-    for _ in 0..200 {
-        if market.get("/readyz").send().await.unwrap().status() == 200 {
-            break;
-        }
-        // A pause between two looks at the condition.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    until("readiness", || async {
+        let status = market.get("/readyz").send().await.unwrap().status();
+        (status == 200).then_some(())
+    })
+    .await;
     expect(market.get("/readyz"), 200).await;
     let metrics = market
         .get("/metrics")

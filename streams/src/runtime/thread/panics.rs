@@ -106,8 +106,8 @@ pub(super) fn doubled(times: u32) -> Duration {
 }
 
 impl StreamThread {
-    /// Lets a task wait for what does not answer, and why. Its next try breaks off what the others have not
-    /// committed by then, so they get time to.
+    /// Lets a task wait for what does not answer, as `reason` tells. Its next try breaks off what the
+    /// others have not committed by then, so they get time to.
     pub(super) fn put_off(&mut self, task: TaskId, reason: &str) {
         tracing::warn!(%reason, %task, "serde unavailable; the task waits");
         let now = self.shared.moment().elapsed;
