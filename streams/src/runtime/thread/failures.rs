@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::StreamThread;
-use super::panics::{PAUSE_MAX, doubled};
+use super::pause::{PAUSE_MAX, doubled};
 use crate::error::Error;
 use crate::log::{CommitError, LogError};
 
@@ -32,7 +32,7 @@ impl Failures {
         if self.count == 0 {
             self.since = now;
         } else {
-            self.until = now + doubled(self.count - 1).min(PAUSE_MAX);
+            self.until = now + doubled(self.count - 1, PAUSE_MAX);
         }
         self.count += 1;
         self.count < FAILURES_MIN || now.saturating_sub(self.since) < PATIENCE

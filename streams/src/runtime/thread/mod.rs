@@ -10,6 +10,7 @@
 mod assignment;
 mod failures;
 mod panics;
+mod pause;
 mod restoring;
 mod together;
 mod upkeep;

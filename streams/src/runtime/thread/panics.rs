@@ -12,15 +12,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::pause::{PAUSE_MAX, doubled};
 use super::{Progress, StreamThread};
 use crate::error::{Error, ProcessError};
 use crate::log::{Position, TaskId};
 use crate::task::{OnError, Task};
 
-/// The pause before something is tried again for the first time; it doubles each time.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest pause.
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The longest wait for what does not answer, if the others commit more often than that.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A task that ran this long without a failure has got over those before.
@@ -95,14 +92,9 @@ impl Tries {
     }
 
     fn pause(&mut self, now: Duration, pause_max: Duration) {
-        self.until = now + doubled(self.count).min(pause_max);
+        self.until = now + doubled(self.count, pause_max);
         self.count = self.count.saturating_add(1);
     }
-}
-
-/// The pause after so many others: twice the one before.
-pub(super) fn doubled(times: u32) -> Duration {
-    PAUSE_MIN.saturating_mul(1 << times.min(16))
 }
 
 impl StreamThread {
