@@ -12,7 +12,7 @@ use millrace_avro::registry::{FileStore, Registry};
 use millrace_streams::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millrace_streams::log::kafka::{KafkaLog, KafkaOptions};
 use millrace_streams::log::{Log, TopicSpec};
-use millrace_streams::serde::Resources;
+use millrace_streams::serde::{Resources, SerdeError};
 use millrace_topologies::registry::{self, ENTRIES, Limits};
 
 use crate::config::Settings;
@@ -82,6 +82,17 @@ impl Ground {
 fn cluster(settings: &Settings, brokers: &str) -> KafkaOptions {
     let standbys = settings.standby_replicas.to_string();
     KafkaOptions::new(brokers).group_setting("streams.num.standby.replicas", standbys)
+}
+
+/// Says what to do about a registry that does not answer.
+pub(crate) fn name_registry(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
+    let is_silent = matches!(error.downcast_ref(), Some(SerdeError::Unavailable { .. }));
+    match &settings.registry {
+        Some(url) if is_silent => error.context(format!(
+            "`registry` at `{url}` does not answer as one; start it, or name another"
+        )),
+        _ => error,
+    }
 }
 
 /// Makes the data folder, and keeps other processes out of it until the file is closed.

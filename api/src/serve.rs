@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use millrace_effects::runner::Running;
 use millrace_state::{StateDir, StateOptions};
-use millrace_streams::serde::SerdeError;
 use millrace_streams::{Streams, StreamsConfig};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
@@ -20,7 +19,7 @@ use tracing::{info, warn};
 use crate::accounts::mail::Mailer;
 use crate::config::Settings;
 use crate::gateway::BuiltInGateway;
-use crate::ground::Ground;
+use crate::ground::{Ground, name_registry};
 use crate::http::metrics;
 use crate::live::cache::Cache;
 use crate::live::commands::LogCommands;
@@ -337,17 +336,6 @@ fn start_streams(
         commands,
         calls,
     })
-}
-
-/// Says what to do about a registry that does not answer.
-fn name_registry(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
-    let is_silent = matches!(error.downcast_ref(), Some(SerdeError::Unavailable { .. }));
-    match &settings.registry {
-        Some(url) if is_silent => error.context(format!(
-            "`registry` at `{url}` does not answer as one; start it, or name another"
-        )),
-        _ => error,
-    }
 }
 
 /// Prints a line for whoever reads, if anybody does.

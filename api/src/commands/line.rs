@@ -45,7 +45,7 @@ impl Lines {
     fn value(&self, bytes: &[u8]) -> Result<Value> {
         match self.schemas.to_json(bytes) {
             Ok(value) => Ok(value),
-            Err(SerdeError::Unavailable { reason }) => Err(anyhow::anyhow!(reason)),
+            Err(silent @ SerdeError::Unavailable { .. }) => Err(silent.into()),
             Err(_) => Ok(plain(bytes)),
         }
     }

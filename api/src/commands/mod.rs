@@ -28,7 +28,7 @@ pub use log::dump;
 use anyhow::{Result, bail};
 
 use crate::config::{Command, LogCommand, Settings, StateCommand};
-use crate::ground::Ground;
+use crate::ground::{Ground, name_registry};
 
 /// Does what `command` asks, and writes to `out` what it asks for.
 ///
@@ -64,6 +64,7 @@ pub fn run(command: Command, settings: &Settings, out: &mut dyn Write) -> Result
         }
     };
     done.or_else(unless_nobody_reads)
+        .map_err(|error| name_registry(error, settings))
 }
 
 /// `millrace log dump orders | head` is no error.

@@ -52,6 +52,13 @@ async fn records_and_states_are_shown_as_lines_of_json() {
         (&"mug-red".into(), &"one".into())
     );
     assert_eq!(first["value"]["delta"], 5);
+    let silent = ["--registry", "http://127.0.0.1:1"];
+    let dump = run(
+        folder,
+        &["log", "dump", "inventory-commands", silent[0], silent[1]],
+    );
+    let told = "does not answer as one; start it, or name another";
+    assert!(refusal(&dump).contains(told), "{dump:?}");
     let uncommitted = lines(
         folder,
         &["log", "dump", "inventory-commands", "--uncommitted"],
