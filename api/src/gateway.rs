@@ -1,9 +1,7 @@
 //! The built-in payment gateway: the simulator, its webhooks, its ledger, and the calls of the
 //! payment rule.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Settings;
+use crate::file;
 use crate::ground::Ground;
 use crate::http::auth::Admin;
 use crate::http::json::{Checks, Raw, parse};
@@ -41,6 +40,8 @@ const NAME: &str = "simulator";
 const APPLICATION: &str = "market-effects";
 /// How long a customer who has to act takes.
 const CUSTOMER: Duration = Duration::from_secs(1);
+/// The file of the data folder that keeps what webhooks are signed with.
+const SECRET: &str = "webhook-secret";
 /// Bounds of what may be asked of webhooks.
 const COPIES_MAX: u32 = 10;
 const LATE_MS_MAX: u64 = 60_000;
@@ -54,27 +55,18 @@ pub fn signing_secret(settings: &Settings) -> Result<String> {
     if let Some(secret) = &settings.webhook_secret {
         return Ok(secret.0.clone());
     }
-    let path = settings.data.join("webhook-secret");
-    let secret = kept_secret(&path);
-    secret.with_context(|| format!("secret of webhooks `{}`", path.display()))
+    let secret = kept_secret(&settings.data);
+    secret.with_context(|| format!("`{SECRET}` of webhooks, in `{}`", settings.data.display()))
 }
 
-fn kept_secret(path: &Path) -> std::io::Result<String> {
-    match std::fs::read_to_string(path) {
+fn kept_secret(data: &Path) -> std::io::Result<String> {
+    match std::fs::read_to_string(data.join(SECRET)) {
         Ok(kept) if !kept.trim().is_empty() => return Ok(kept.trim().to_owned()),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let fresh = clock::random_token();
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(fresh.as_bytes())?;
-    file.sync_all()?;
+    file::replace(data, SECRET, fresh.as_bytes())?;
     Ok(fresh)
 }
 

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod file;
 pub mod gateway;
 pub mod ground;
 pub mod http;

@@ -1,6 +1,5 @@
 //! Stand-ins for the outside where none is configured.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -10,6 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::accounts::mail::{Mail, Mailer};
+use crate::file;
 use crate::ports::{Gateways, Webhook, WebhookError};
 
 /// No payment gateway: every webhook is of an unknown one.
@@ -50,17 +50,8 @@ impl Mailer for MailFolder {
 }
 
 fn write(folder: &Path, mail: &Mail) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{}.json", mail.id));
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
     let text = json!({ "to": mail.recipient, "template": mail.template, "data": mail.body });
-    file.write_all(text.to_string().as_bytes())?;
-    file.sync_all()
+    let name = format!("{}.json", mail.id);
+    file::replace(folder, &name, text.to_string().as_bytes())
 }

@@ -3,11 +3,13 @@
 //! what they count would count twice.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+
+use crate::file;
 
 const FILE: &str = "reset-unfinished";
 
@@ -23,22 +25,17 @@ pub(crate) fn read(data: &Path) -> Result<BTreeSet<String>> {
 
 /// Writes the names down, so that they outlive a power cut; without any the file goes.
 pub(crate) fn write(data: &Path, names: &BTreeSet<String>) -> Result<()> {
-    let file = data.join(FILE);
-    let replace = || {
-        if names.is_empty() {
-            return match fs::remove_file(&file) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
+    let path = data.join(FILE);
+    let written = if names.is_empty() {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
         }
-        let fresh = data.join(format!("{FILE}.new"));
-        let mut text = File::create(&fresh)?;
-        names.iter().try_for_each(|name| writeln!(text, "{name}"))?;
-        text.sync_all()?;
-        fs::rename(&fresh, &file)?;
-        File::open(data)?.sync_all()
+    } else {
+        let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+        file::replace(data, FILE, lines.as_bytes())
     };
-    replace().with_context(|| format!("`{}`", file.display()))
+    written.with_context(|| format!("`{}`", path.display()))
 }
 
 /// Refuses to run them before their reset is done.
